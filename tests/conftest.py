@@ -1,0 +1,19 @@
+"""Fixtures that every room shares. Servers (mosquitto, S3, PostgreSQL) are in tests/servers.py."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of golden data that is not ours to commit: `../shared`, or where BOARDLOOP_SHARED points."""
+    folder = Path(os.environ.get("BOARDLOOP_SHARED", ROOT.parent / "shared"))
+    if not (folder / "vectors").is_dir():
+        pytest.skip(f"no golden data: {folder}/vectors is absent; set BOARDLOOP_SHARED to the folder that has it")
+    return folder
