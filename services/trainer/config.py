@@ -1,0 +1,65 @@
+"""What a person may set about a training; the resolved values travel inside every checkpoint and model."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from services.common.errors import InvalidInput
+
+__all__ = ["Backbone", "TrainingConfig", "parse_config"]
+
+Backbone = Literal["mobilenet_v1_0.25", "mobilenet_v1_0.5", "mobilenet_v1_0.75", "mobilenet_v1_1.0"]
+
+
+class TrainingConfig(BaseModel):
+    """Parameters of a classification training; docs/training.md has a sentence on each for the person who sets them."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    backbone: Backbone = "mobilenet_v1_0.5"
+    input_size: int = Field(default=128, ge=96, le=224, multiple_of=32)
+    weights: str = ""
+    weights_sha256: str = ""
+    epochs: int = Field(default=12, ge=1, le=1000)
+    batch_size: int = Field(default=16, ge=2, le=256)
+    optimizer: Literal["adamw", "sgd"] = "adamw"
+    learning_rate: float = Field(default=2e-3, gt=0, le=1)
+    final_learning_rate: float = Field(default=0.02, ge=0, le=1)
+    schedule: Literal["cosine", "linear"] = "cosine"
+    warmup_epochs: float = Field(default=1.0, ge=0, le=100)
+    weight_decay: float = Field(default=0.05, ge=0, le=1)
+    label_smoothing: float = Field(default=0.1, ge=0, lt=1)
+    dropout: float = Field(default=0.2, ge=0, lt=1)
+    balance_classes: bool = False
+    flip_horizontal: bool = True
+    flip_vertical: bool = False
+    rotate: float = Field(default=10.0, ge=0, le=180)
+    shift: float = Field(default=0.08, ge=0, le=0.5)
+    zoom: float = Field(default=0.1, ge=0, le=0.5)
+    brightness: float = Field(default=0.15, ge=0, le=1)
+    contrast: float = Field(default=0.15, ge=0, le=1)
+    seed: int = Field(default=0, ge=0, lt=2**31)
+    threads: int = Field(default=0, ge=0, le=256)
+    cache_mib: int = Field(default=2048, ge=0)
+
+    @field_validator("weights_sha256")
+    @classmethod
+    def _hex(cls, value: str) -> str:
+        if value and (len(value) != 64 or set(value.lower()) - set("0123456789abcdef")):
+            raise ValueError("a sha256 has 64 hexadecimal digits")
+        return value.lower()
+
+
+def parse_config(text: str) -> TrainingConfig:
+    """A TrainingConfig from JSON; absent fields take their defaults. InvalidInput names each wrong field."""
+    try:
+        return TrainingConfig.model_validate_json(text or "{}")
+    except ValidationError as error:
+        faults = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'parameters'}: {e['msg']}" for e in error.errors())
+        raise InvalidInput(
+            "TRAINING_PARAMETERS",
+            f"The training parameters are wrong: {faults}.",
+            fix="docs/training.md lists every parameter and its range.",
+        ) from error

@@ -1,0 +1,63 @@
+"""The one way a picture becomes network input: training, evaluation, prediction and the virtual boards all call it.
+
+    JPEG or PNG bytes ──► RGB, upright by its EXIF tag ──► resized (Pillow BILINEAR) ──► uint8 (3, height, width)
+
+The resize fills the whole input and does not keep the aspect ratio, as the boards' own resize does. Needs Pillow and
+numpy only, so that a virtual board can use it without torch.
+"""
+
+from __future__ import annotations
+
+import io
+import struct
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageOps
+
+from services.common.errors import InvalidInput
+
+__all__ = ["MAX_PICTURE_BYTES", "MAX_PICTURE_PIXELS", "open_rgb", "to_input"]
+
+MAX_PICTURE_BYTES = 16 * 1024 * 1024
+MAX_PICTURE_PIXELS = 32_000_000  # a 24 Mpx camera fits; beyond it a small file could still fill the memory (3 B/px)
+
+_BROKEN = (
+    OSError,
+    ValueError,
+    SyntaxError,  # Pillow's word for a broken PNG chunk
+    EOFError,
+    struct.error,
+    Image.DecompressionBombError,
+    Image.DecompressionBombWarning,
+)
+
+
+def open_rgb(data: bytes, name: str = "picture") -> Image.Image:
+    """Decode a whole JPEG or PNG to an upright RGB picture. InvalidInput (too big, cut off, no picture) says `name`."""
+    if len(data) > MAX_PICTURE_BYTES:
+        raise _too_large(name, f"{len(data)} bytes, the limit is {MAX_PICTURE_BYTES}")
+    try:
+        with Image.open(io.BytesIO(data), formats=("JPEG", "PNG")) as picture:
+            width, height = picture.size
+            if width * height > MAX_PICTURE_PIXELS:
+                raise _too_large(name, f"{width}x{height} pixels, the limit is {MAX_PICTURE_PIXELS} in all")
+            picture.load()
+            return ImageOps.exif_transpose(picture).convert("RGB")
+    except _BROKEN as error:
+        raise InvalidInput(
+            "PICTURE_BROKEN",
+            f"{name} is not a whole JPEG or PNG picture: {error}.",
+            fix="Capture it again, or remove it from the data set.",
+            file=name,
+        ) from error
+
+
+def to_input(data: bytes, width: int, height: int, name: str = "picture") -> npt.NDArray[np.uint8]:
+    """JPEG or PNG bytes to uint8 (3, height, width), RGB planar. Raises InvalidInput like `open_rgb`."""
+    picture = open_rgb(data, name).resize((width, height), Image.Resampling.BILINEAR)
+    return np.ascontiguousarray(np.asarray(picture, dtype=np.uint8).transpose(2, 0, 1))
+
+
+def _too_large(name: str, size: str) -> InvalidInput:
+    return InvalidInput("PICTURE_TOO_LARGE", f"{name} is too large: {size}.", fix="Send a smaller picture.", file=name)

