@@ -1,0 +1,48 @@
+"""Log lines: an event in snake_case and its facts as key=value; `board="<id>"` wherever a board is meant."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import Literal, cast
+
+import structlog
+from structlog.types import Processor
+
+__all__ = ["configure_logging", "logger"]
+
+NOISY = ("amqtt", "transitions", "httpx", "httpcore", "urllib3", "alembic", "asyncio", "multipart")
+
+SHARED: list[Processor] = [
+    structlog.contextvars.merge_contextvars,
+    structlog.stdlib.add_logger_name,
+    structlog.stdlib.add_log_level,
+    structlog.stdlib.PositionalArgumentsFormatter(),
+    structlog.processors.TimeStamper(fmt="iso", utc=True),
+]
+
+
+def configure_logging(format: Literal["console", "json"] = "console", level: int = logging.INFO) -> None:
+    """All log lines of this process, also those of libraries, to stderr: coloured text or one JSON object per line."""
+    tail: list[Processor] = [structlog.stdlib.ProcessorFormatter.remove_processors_meta]
+    if format == "json":
+        tail += [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(ensure_ascii=False)]
+    else:
+        tail += [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+    structlog.configure(
+        processors=[*SHARED, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        wrapper_class=structlog.stdlib.BoundLogger,
+        logger_factory=structlog.stdlib.LoggerFactory(),
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(structlog.stdlib.ProcessorFormatter(foreign_pre_chain=SHARED, processors=tail))
+    root = logging.getLogger()
+    root.handlers = [handler]
+    root.setLevel(level)
+    for name in NOISY:
+        logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def logger(name: str) -> structlog.stdlib.BoundLogger:
+    """Logger of a module: `log = logger(__name__)`. Follows configure_logging, also when made before it."""
+    return cast(structlog.stdlib.BoundLogger, structlog.get_logger(name))
