@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Self
 
-from services.common.frames import AckReason, FrameError
+from services.common.kinds import AckReason, FrameError
 
 __all__ = ["Block", "BlockRequest", "Part"]
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any, Self
 
-from services.common.frames import AckReason, FrameError
+from services.common.kinds import AckReason, FrameError
 
 __all__ = ["CAPTURE_MAX_BYTES", "CaptureChunk", "CaptureMetadata", "CaptureRecord"]
 

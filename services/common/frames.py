@@ -6,7 +6,7 @@
             | 2 B  | 0x01 | 1 B  | u32       | u32       | 16 B             | 16 m B, m >= 1 | 32 B             |
             +------+------+------+-----------+-----------+------------------+----- - - ------+------------------+
 
-What captures and blocks put into a frame is in captures.py and blocks.py; both are importable from here too.
+What captures and blocks put into a frame is in captures.py and blocks.py, and can be imported from here too.
 """
 
 from __future__ import annotations
@@ -18,15 +18,25 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 
 from services.common import cipher
+from services.common.blocks import Block, BlockRequest, Part
+from services.common.captures import CAPTURE_MAX_BYTES, CaptureChunk, CaptureMetadata, CaptureRecord
 from services.common.keys import BoardKeys
+from services.common.kinds import AckReason, FrameError, Kind
 
 __all__ = [
+    "CAPTURE_MAX_BYTES",
     "FRAME_MAX",
     "FRAME_MIN",
     "AckReason",
+    "Block",
+    "BlockRequest",
+    "CaptureChunk",
+    "CaptureMetadata",
+    "CaptureRecord",
     "Frame",
     "FrameError",
     "Kind",
+    "Part",
     "ReplayWindow",
     "open_frame",
     "seal_downlink",
@@ -40,7 +50,6 @@ IV_END = HEADER.size + 16
 MAC_BYTES = 32
 FRAME_MIN = IV_END + 16 + MAC_BYTES
 FRAME_MAX = 65536
-U32_MAX = 2**32 - 1
 
 
 @dataclass(frozen=True)
@@ -56,8 +65,9 @@ class Frame:
 def open_frame(data: bytes, enc: bytes, mac: bytes, *, uplink: bool) -> Frame:
     """Verifies and decrypts one frame under `up-enc`, `up-mac` (uplink) or `down-enc`, `down-mac`.
 
-    Raises FrameError: TOO_LARGE (over 65,536 bytes), MALFORMED (too short, no whole cipher blocks, wrong magic, version or,
-    with a right MAC, kind or direction), BAD_MAC (MAC or padding). A session or sequence is not judged: see ReplayWindow.
+    Raises FrameError: TOO_LARGE (over 65,536 bytes), MALFORMED (too short, no whole cipher blocks, wrong magic, wrong
+    version or, with a right MAC, wrong kind or direction), BAD_MAC (MAC or padding). Session and sequence are not judged:
+    see ReplayWindow.
     """
     if len(data) > FRAME_MAX:
         raise FrameError(AckReason.TOO_LARGE, f"The frame has {len(data)} bytes, over the limit of {FRAME_MAX}.")
