@@ -50,7 +50,8 @@ class CaptureChunk:
         """FrameError TOO_LARGE (record over `limit` bytes) or MALFORMED (fields that contradict each other)."""
         if len(plaintext) <= CHUNK.size:
             raise FrameError(AckReason.MALFORMED, f"A CAPTURE of {len(plaintext)} bytes holds no chunk.")
-        chunk = cls(*CHUNK.unpack_from(plaintext), plaintext[CHUNK.size :])
+        capture_id, total, index, count = CHUNK.unpack_from(plaintext)
+        chunk = cls(capture_id, total, index, count, plaintext[CHUNK.size :])
         if chunk.total > limit:
             raise FrameError(AckReason.TOO_LARGE, f"The capture has {chunk.total} bytes, over the limit of {limit}.")
         if not chunk._consistent():
@@ -136,7 +137,7 @@ class CaptureRecord:
 
     @classmethod
     def parse(cls, data: bytes) -> Self:
-        """FrameError MALFORMED (not a record) or NOT_JPEG (what follows does not start as one; it is not decoded here)."""
+        """FrameError MALFORMED (no record) or NOT_JPEG (the picture does not start as one; it is not decoded here)."""
         if len(data) < RECORD.size:
             raise FrameError(AckReason.MALFORMED, f"A capture record of {len(data)} bytes is too short.")
         magic, length = RECORD.unpack_from(data)

@@ -1,7 +1,7 @@
 """Every error Boardloop raises on purpose.
 
     BoardloopError                 grpc status           HTTP
-    ├── InvalidInput               INVALID_ARGUMENT      422   what was sent cannot be right: a frame, a picture, a field
+    ├── InvalidInput               INVALID_ARGUMENT      422   what was sent cannot be right: a frame, a field
     │   └── UnsupportedModel       INVALID_ARGUMENT      422   a network or model file the chip cannot run
     ├── Unauthenticated            UNAUTHENTICATED       401   no login, a wrong password, a bad MAC
     ├── PermissionDenied           PERMISSION_DENIED     403   logged in, and not allowed
@@ -15,7 +15,7 @@
     └── Internal                   INTERNAL              500   our bug; the log has the trace
 
 `reason` is a stable UPPER_SNAKE word for programs, `message` says to a person what went wrong and with which file or
-field, `fix` says what to do next. Together they travel as google.rpc.ErrorInfo (gRPC) and as the one JSON shape of REST.
+field, `fix` says what to do next. They travel as google.rpc.ErrorInfo (gRPC) and as the one JSON shape of REST.
 """
 
 from __future__ import annotations

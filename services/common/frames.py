@@ -66,8 +66,8 @@ def open_frame(data: bytes, enc: bytes, mac: bytes, *, uplink: bool) -> Frame:
     """Verifies and decrypts one frame under `up-enc`, `up-mac` (uplink) or `down-enc`, `down-mac`.
 
     Raises FrameError: TOO_LARGE (over 65,536 bytes), MALFORMED (too short, no whole cipher blocks, wrong magic, wrong
-    version or, with a right MAC, wrong kind or direction), BAD_MAC (MAC or padding). Session and sequence are not judged:
-    see ReplayWindow.
+    version or, with a right MAC, wrong kind or direction), BAD_MAC (MAC or padding). Session and sequence are for
+    ReplayWindow to judge.
     """
     if len(data) > FRAME_MAX:
         raise FrameError(AckReason.TOO_LARGE, f"The frame has {len(data)} bytes, over the limit of {FRAME_MAX}.")

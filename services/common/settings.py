@@ -22,7 +22,7 @@ class CommonSettings(BaseSettings):
     data_dir: Path = Field(Path("data"), description="Folder of everything this machine keeps.")
     service_key: SecretStr = Field(
         SecretStr(""),
-        description="32 bytes in URL-safe base64, the same for all services; the all-in-one makes <data_dir>/service.key.",
+        description="32 bytes in URL-safe base64, one for all services; the all-in-one makes <data_dir>/service.key.",
     )
     mqtt_url: str = Field("", description="mqtt://host:port or mqtts://host:port; empty: the embedded broker.")
     object_store_url: str = Field(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from services.common.errors import InvalidInput
-from services.common.frames import Kind
+from services.common.kinds import Kind
 
 __all__ = ["RECORDS", "STATE", "board_of", "down", "record", "refused", "state", "up"]
 
@@ -37,8 +37,8 @@ def record(board: str) -> str:
 def board_of(topic: str) -> str:
     """The board id in a topic of this page; InvalidInput (BAD_TOPIC) for another one."""
     parts = topic.split("/")
-    if (len(parts) >= 3 and parts[0] == "bl" and parts[1]) or (
-        parts[:2] == ["boardloop", "boards"] and len(parts) == 3
-    ):
-        return parts[1] if parts[0] == "bl" else parts[2]
+    if parts[0] == "bl" and len(parts) >= 3 and parts[1]:
+        return parts[1]
+    if parts[:2] == ["boardloop", "boards"] and len(parts) == 3 and parts[2]:
+        return parts[2]
     raise InvalidInput("BAD_TOPIC", f"The topic {topic!r} names no board.")
