@@ -19,7 +19,7 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message, message_fa
 
 from services.common.errors import InvalidInput
 
-__all__ = ["float_constants"]
+__all__ = ["float_constants", "graph_class"]
 
 Array = npt.NDArray[np.float32]
 
@@ -42,7 +42,8 @@ _FIELDS: dict[str, list[tuple[int, str, int, bool, str]]] = {
 }
 
 
-def _graph_class() -> Any:
+def graph_class() -> Any:
+    """The message class of GraphDef, cut down to the fields above."""
     file = descriptor_pb2.FileDescriptorProto(name="boardloop_frozen_graph.proto", package="frozen", syntax="proto3")
     for message_name, fields in _FIELDS.items():
         declared = file.message_type.add(name=message_name)
@@ -64,7 +65,7 @@ def float_constants(data: bytes, name: str) -> dict[str, Array]:
     bytes do not fit its shape.
     """
     _check_framing(data, name)
-    graph = _graph_class()()
+    graph = graph_class()()
     try:
         graph.ParseFromString(data)
     except message.DecodeError as error:

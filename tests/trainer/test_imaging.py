@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+import io
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from services.common.errors import InvalidInput
+from services.trainer import imaging
+
+
+def encoded(picture: Image.Image, kind: str = "JPEG", **options: object) -> bytes:
+    out = io.BytesIO()
+    picture.save(out, kind, **options)
+    return out.getvalue()
+
+
+def test_planes_are_red_green_blue_and_rows_run_down() -> None:
+    picture = Image.new("RGB", (40, 20), (200, 100, 50))
+    picture.paste((0, 0, 0), (0, 10, 40, 20))
+    pixels = imaging.to_input(encoded(picture, "PNG"), 40, 20)
+    assert pixels.shape == (3, 20, 40) and pixels.dtype == np.uint8
+    assert pixels[:, 0, 0].tolist() == [200, 100, 50]
+    assert pixels[:, 19, 39].tolist() == [0, 0, 0]
+
+
+def test_resizes_as_pillow_bilinear_does() -> None:
+    noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (60, 80, 3), dtype=np.uint8))
+    expected = np.asarray(noise.resize((32, 48), Image.Resampling.BILINEAR)).transpose(2, 0, 1)
+    assert np.array_equal(imaging.to_input(encoded(noise, "PNG"), 32, 48), expected)
+
+
+def test_exif_orientation_is_applied() -> None:
+    picture = Image.new("RGB", (64, 32), (0, 0, 0))
+    picture.paste((255, 255, 255), (0, 0, 32, 32))  # left half white
+    exif = Image.Exif()
+    exif[0x0112] = 6  # the camera was turned: show rotated by 90° clockwise
+    pixels = imaging.to_input(encoded(picture, quality=95, exif=exif), 32, 64)
+    assert pixels[:, :28].min() > 240 and pixels[:, 36:].max() < 15  # top half white
+
+
+def test_grey_pictures_have_three_equal_planes() -> None:
+    pixels = imaging.to_input(encoded(Image.new("L", (16, 16), 77), "PNG"), 8, 8)
+    assert (pixels == 77).all()
+
+
+@pytest.mark.parametrize("keep", [0, 1, 3, 20, 200, 0.5, 0.95])
+def test_a_cut_off_jpeg_is_named(keep: float) -> None:
+    whole = encoded(Image.effect_noise((120, 90), 60).convert("RGB"))
+    cut = whole[: keep if isinstance(keep, int) else int(len(whole) * keep)]
+    with pytest.raises(InvalidInput, match=r"img_7\.jpg") as caught:
+        imaging.to_input(cut, 32, 32, "img_7.jpg")
+    assert caught.value.reason == "PICTURE_BROKEN"
+
+
+@pytest.mark.parametrize(
+    "data", [b"GIF89a" + bytes(50), b"<html>", bytes(1000), encoded(Image.new("RGB", (4, 4)), "BMP")]
+)
+def test_other_files_are_refused(data: bytes) -> None:
+    with pytest.raises(InvalidInput, match="not a whole JPEG or PNG"):
+        imaging.to_input(data, 32, 32)
+
+
+@pytest.mark.parametrize("side", [6_000, 12_000, 14_000])
+def test_huge_pictures_are_refused_before_they_are_decoded(side: int) -> None:
+    bomb = encoded(Image.new("1", (side, side)), "PNG")
+    with pytest.raises(InvalidInput, match="bomb"):
+        imaging.to_input(bomb, 32, 32, "bomb.png")
+
+
+def test_too_many_bytes_are_refused() -> None:
+    with pytest.raises(InvalidInput, match="too large"):
+        imaging.to_input(bytes(imaging.MAX_PICTURE_BYTES + 1), 32, 32)
+
+
+def test_needs_no_torch() -> None:
+    code = "import sys, services.trainer.imaging; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0

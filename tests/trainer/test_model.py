@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from services.trainer import weights
+from services.trainer.config import Backbone
+from services.trainer.model import WIDTHS, Classifier, normalised, to_graph
+
+
+@pytest.mark.parametrize("backbone", WIDTHS)
+def test_the_graph_computes_what_the_network_computes(backbone: Backbone) -> None:
+    torch.manual_seed(3)
+    model = Classifier(backbone, 3)
+    with torch.no_grad():  # batch normalisation far from its neutral start
+        for module in model.modules():
+            if isinstance(module, torch.nn.BatchNorm2d):
+                module.running_mean.uniform_(-0.3, 0.3)
+                module.running_var.uniform_(0.5, 2)
+                module.weight.uniform_(0.5, 1.5)
+                module.bias.uniform_(-0.2, 0.6)
+        torch.nn.init.normal_(model.head.linear.weight)
+    model.eval()
+    pixels = torch.randint(0, 256, (2, 3, 96, 96), dtype=torch.uint8)
+    with torch.no_grad():
+        expected = model(normalised(pixels)).numpy()
+    graph = to_graph(model, ("a", "b", "c"), 96)
+    got = graph.run_float(pixels.numpy())
+    assert graph.labels == ("a", "b", "c") and got.shape == (2, 3)
+    assert np.abs(expected).max() > 0.1
+    assert np.allclose(got, expected, atol=1e-4)
+
+
+def test_every_backbone_has_27_convolutions_and_the_known_size() -> None:
+    graph = to_graph(Classifier("mobilenet_v1_1.0", 1000), (), 224)
+    # Howard et al., table 8: 4.2 million parameters, 569 million multiply-adds (1000 classes at 224x224)
+    assert round(graph.parameters() / 1e6, 1) == 4.2
+    assert round(graph.multiply_adds() / 1e6) in (568, 569)
+    assert graph.shapes()[26] == (1024, 7, 7)
+
+
+def test_imagenet_weights_recognise_what_they_learned(imagenet_weights: Path) -> None:
+    """With the package's own 1001-way head, a flat grey picture must not excite the features as a textured one does."""
+    model = Classifier("mobilenet_v1_1.0", 2)
+    model.load_pretrained(weights.load_file(imagenet_weights))
+    model.eval()
+    grey = torch.full((1, 3, 128, 128), 128, dtype=torch.uint8)
+    with torch.no_grad():
+        features = model.backbone(normalised(grey))
+    assert torch.isfinite(features).all() and features.max() <= 6.0
