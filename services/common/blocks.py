@@ -37,7 +37,7 @@ class BlockRequest:
 
     @classmethod
     def parse(cls, plaintext: bytes) -> Self:
-        """FrameError MALFORMED: wrong length, unknown part, or 0 bytes asked for. The range is the caller's to check."""
+        """FrameError MALFORMED: wrong length, unknown part, 0 bytes asked for. The range is the caller's to check."""
         if len(plaintext) != REQUEST.size:
             raise FrameError(AckReason.MALFORMED, f"A PULL has {REQUEST.size} bytes, not {len(plaintext)}.")
         release_id, part, offset, length = REQUEST.unpack(plaintext)
