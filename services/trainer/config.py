@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from services.common.errors import InvalidInput
 
-__all__ = ["Backbone", "TrainingConfig", "parse_config"]
+__all__ = ["Backbone", "TrainingConfig", "field_faults", "parse_config"]
 
 Backbone = Literal["mobilenet_v1_0.25", "mobilenet_v1_0.5", "mobilenet_v1_0.75", "mobilenet_v1_1.0"]
 
@@ -57,9 +57,13 @@ def parse_config(text: str) -> TrainingConfig:
     try:
         return TrainingConfig.model_validate_json(text or "{}")
     except ValidationError as error:
-        faults = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'parameters'}: {e['msg']}" for e in error.errors())
         raise InvalidInput(
             "TRAINING_PARAMETERS",
-            f"The training parameters are wrong: {faults}.",
+            f"The training parameters are wrong: {field_faults(error)}.",
             fix="docs/training.md lists every parameter and its range.",
         ) from error
+
+
+def field_faults(error: ValidationError) -> str:
+    """Each wrong field and why, in one line."""
+    return "; ".join(f"{'.'.join(map(str, e['loc'])) or 'parameters'}: {e['msg']}" for e in error.errors())

@@ -1,0 +1,96 @@
+"""A child process of a job: it prints one JSON event a line and ends with 0, or with an "error" event and 1."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import services
+from services.common.errors import FailedPrecondition, Unavailable
+
+__all__ = ["Child", "ChildKilled"]
+
+Event = dict[str, Any]
+_STDERR_TAIL = 400
+
+
+class ChildKilled(Unavailable):
+    """The child died without a word: killed from outside, or out of memory."""
+
+
+class Child:
+    """Runs `python -m module arguments…`. When the parent dies, the child's next event finds its pipe closed and it ends."""
+
+    def __init__(self, module: str, *arguments: str, stderr: Path) -> None:
+        self._stderr = stderr
+        self._killed = threading.Event()
+        root = str(Path(next(iter(services.__path__))).parent)
+        path = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH", ""))))
+        with stderr.open("wb") as errors:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", module, *arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                env=os.environ | {"PYTHONPATH": path},
+            )
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def events(self) -> Iterator[Event]:
+        """Every event but "error", until the child has ended.
+
+        ChildKilled: it was killed. FailedPrecondition: it told an error (with its reason and fix), or crashed
+        (WORKER_CRASHED, with the end of its stderr).
+        """
+        error: Event | None = None
+        assert self._process.stdout is not None
+        try:
+            for line in self._process.stdout:
+                event = _parsed(line)
+                if event.get("type") == "error":
+                    error = event
+                elif event:
+                    yield event
+            status = self._process.wait()
+        finally:
+            self.kill()
+            self._process.stdout.close()
+        if error is not None:
+            raise FailedPrecondition(error["reason"], error["message"], fix=error["fix"])
+        if status < 0:
+            raise ChildKilled(
+                "WORKER_DIED",
+                f"The worker process was killed by signal {-status} (9 can mean: out of memory).",
+                fix="Resume the job; when it dies again, choose a smaller batch or input.",
+            )
+        if status:
+            tail = self._stderr.read_bytes()[-_STDERR_TAIL:].decode(errors="replace").strip()
+            raise FailedPrecondition("WORKER_CRASHED", f"The worker process ended with status {status}: …{tail}")
+
+    def stop(self) -> None:
+        """Ask it to end after the current step."""
+        self._process.terminate()
+
+    def kill(self) -> None:
+        """End it now and wait until it is gone."""
+        if self._process.poll() is None:
+            self._process.kill()
+        self._process.wait()
+
+
+def _parsed(line: bytes) -> Event:
+    """A line that is no event (a library's print) is skipped."""
+    try:
+        event = json.loads(line)
+    except ValueError:
+        return {}
+    return event if isinstance(event, dict) else {}

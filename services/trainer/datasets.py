@@ -1,0 +1,90 @@
+"""Brings a data set version from the collector into a job folder, every JPEG checked against its sha256.
+
+collector ──StreamVersion──► JOB_DIR/images/<capture id>.jpg, labels.json, and last of all items.json
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+
+import grpc
+
+from services.common.errors import InvalidInput, StorageFull
+from services.rpc.boardloop.collector.v1 import collector_pb2, collector_pb2_grpc
+from services.trainer.pictures import Item
+
+__all__ = ["Datasets"]
+
+Progress = Callable[[int, int], None]
+
+_CAPTURE_ID = re.compile(r"[0-9a-f]{32}")
+_SPLITS = {collector_pb2.SPLIT_TRAIN: "train", collector_pb2.SPLIT_VALIDATION: "validation"}
+
+
+class Datasets:
+    """Client of the collector's DatasetService; calls raise the BoardloopError that the collector meant."""
+
+    def __init__(self, channel: grpc.Channel, deadline: float, max_bytes: int) -> None:
+        """`deadline` in seconds for a whole version, `max_bytes` of JPEG in one."""
+        self._service = collector_pb2_grpc.DatasetServiceStub(channel)
+        self._deadline = deadline
+        self._max_bytes = max_bytes
+
+    def version(self, version_id: str) -> collector_pb2.DatasetVersion:
+        """NotFound when the collector does not know it."""
+        request = collector_pb2.GetVersionRequest(version_id=version_id)
+        answer: collector_pb2.GetVersionResponse = self._service.GetVersion(request)
+        return answer.version
+
+    def fetch(self, version_id: str, folder: Path, progress: Progress = lambda done, total: None) -> None:
+        """Fill `folder`; does nothing when it is filled already. `progress(pictures so far, pictures in all)`.
+
+        InvalidInput: a picture does not have its sha256, or the stream ended early. StorageFull: too many bytes.
+        """
+        if (folder / "items.json").exists():
+            return
+        version = self.version(version_id)
+        total = version.train_count + version.validation_count
+        (folder / "images").mkdir(parents=True, exist_ok=True)
+        items: list[Item] = []
+        received = 0
+        request = collector_pb2.StreamVersionRequest(version_id=version_id)
+        for picture in self._service.StreamVersion(request, timeout=self._deadline):
+            received += len(picture.jpeg)
+            if received > self._max_bytes:
+                raise StorageFull(
+                    "DATASET_TOO_LARGE",
+                    f"Data set version {version_id} has more than {self._max_bytes} bytes of pictures.",
+                    fix="Raise BOARDLOOP_DATASET_MAX_BYTES, or make a smaller version.",
+                )
+            items.append(_stored(picture, folder))
+            progress(len(items), total)
+        if len(items) != total:
+            raise InvalidInput(
+                "DATASET_INCOMPLETE",
+                f"Data set version {version_id} has {total} pictures, but {len(items)} came.",
+                fix="Start the job again.",
+            )
+        (folder / "labels.json").write_text(json.dumps(list(version.labels)))
+        part = folder / "items.json.part"
+        part.write_text(json.dumps([asdict(item) for item in items]))
+        part.replace(folder / "items.json")
+
+
+def _stored(picture: collector_pb2.StreamVersionResponse, folder: Path) -> Item:
+    if not _CAPTURE_ID.fullmatch(picture.capture_id) or picture.split not in _SPLITS:
+        raise InvalidInput("DATASET_BROKEN", f"The collector sent a picture with the id {picture.capture_id[:40]!r}.")
+    if hashlib.sha256(picture.jpeg).hexdigest() != picture.sha256:
+        raise InvalidInput(
+            "PICTURE_SHA256",
+            f"The picture of capture {picture.capture_id} does not have the sha256 {picture.sha256}.",
+            fix="The stored picture is damaged: delete the capture and make a new version.",
+        )
+    file = f"images/{picture.capture_id}.jpg"
+    (folder / file).write_bytes(picture.jpeg)
+    return Item(picture.capture_id, file, picture.label, _SPLITS[picture.split])

