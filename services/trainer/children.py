@@ -25,7 +25,7 @@ class ChildKilled(Unavailable):
 
 
 class Child:
-    """Runs `python -m module arguments…`. When the parent dies, the child's next event finds its pipe closed and it ends."""
+    """Runs `python -m module arguments…`. When the parent dies, the child ends: its next event finds the pipe closed."""
 
     def __init__(self, module: str, *arguments: str, stderr: Path) -> None:
         self._stderr = stderr

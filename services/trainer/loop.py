@@ -35,7 +35,7 @@ from services.common.errors import BoardloopError, FailedPrecondition, InvalidIn
 from services.trainer.augment import augmented
 from services.trainer.config import TrainingConfig, parse_config
 from services.trainer.model import Classifier, normalised
-from services.trainer.pictures import Pictures, read_items
+from services.trainer.pictures import Pictures, read_items, read_labels
 from services.trainer.weights import load_file
 
 __all__ = ["Checkpoint", "load_checkpoint", "predict", "train"]
@@ -61,7 +61,7 @@ def train(folder: Path, emit: Emit, stopping: Callable[[], bool] = lambda: False
     torch.set_num_threads(config.threads or os.cpu_count() or 1)
     torch.manual_seed(config.seed)
     items = read_items(folder)
-    labels = tuple(sorted({item.label for item in items}))
+    labels = read_labels(folder, items)
     train_items = [item for item in items if item.split == "train"]
     val_items = [item for item in items if item.split == "validation"]
     budget = config.cache_mib * 2**20 // 2

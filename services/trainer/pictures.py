@@ -1,7 +1,9 @@
 """The job folder's pictures as tensors, decoded once when they fit the memory budget.
 
-JOB_DIR/items.json   [{"id": capture id, "file": path in JOB_DIR, "label": name, "split": "train" or "validation"}, …]
-JOB_DIR/images/…     JPEG files
+A job folder holds, each file relative to it:
+    items.json   [{"id": capture id, "file": path, "label": name, "split": "train" or "validation"}, …]
+    labels.json  the labels in the project's order; may be absent
+    images/…     JPEG files
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ import numpy.typing as npt
 from services.common.errors import InvalidInput
 from services.trainer.imaging import to_input
 
-__all__ = ["Item", "Pictures", "read_items"]
+__all__ = ["Item", "Pictures", "read_items", "read_labels"]
 
 SPLITS = ("train", "validation")
 
@@ -61,6 +63,14 @@ def read_items(folder: Path) -> list[Item]:
             fix="Collect captures of at least two labels.",
         )
     return items
+
+
+def read_labels(folder: Path, items: Sequence[Item]) -> tuple[str, ...]:
+    """The labels that `items` have, in the order of the model's outputs: that of labels.json, else the alphabet."""
+    used = {item.label for item in items}
+    path = folder / "labels.json"
+    named = json.loads(path.read_text()) if path.exists() else []
+    return (*(label for label in named if label in used), *sorted(used - set(named)))
 
 
 class Pictures:
