@@ -1,0 +1,55 @@
+"""Converters, one package per target chip, in one table.
+
+model = convert(graph, "k210-kmodel-v3", calibration_u8)       ConvertedModel with file and report
+logits = simulator("k210-kmodel-v3", model.data).run(images)   what the chip will answer, on numpy alone
+"""
+
+from __future__ import annotations
+
+from services.common.errors import InvalidInput
+from services.trainer.convert import kmodel_v3
+from services.trainer.convert.contract import (
+    ConversionReport,
+    ConvertedModel,
+    ConvertOptions,
+    Images,
+    LayerReport,
+    Simulator,
+    Target,
+)
+from services.trainer.graph import Graph
+
+__all__ = [
+    "TARGETS",
+    "ConversionReport",
+    "ConvertOptions",
+    "ConvertedModel",
+    "LayerReport",
+    "Simulator",
+    "Target",
+    "convert",
+    "simulator",
+]
+
+TARGETS: dict[str, Target] = {target.id: target for target in (kmodel_v3.TARGET,)}
+
+
+def convert(graph: Graph, target: str, calibration_u8: Images, options: ConvertOptions | None = None) -> ConvertedModel:
+    """`graph` as a file for `target`, calibrated on uint8 images (n, c, h, w) of the network's input size.
+
+    Raises UnsupportedModel (naming the layer) where the chip cannot follow, InvalidInput for an unknown target or
+    calibration images of the wrong shape or number.
+    """
+    return _target(target).convert(graph, calibration_u8, options or ConvertOptions())
+
+
+def simulator(target: str, data: bytes) -> Simulator:
+    """The chip's host simulator with the file `data` loaded; raises UnsupportedModel for a file it cannot run."""
+    return _target(target).simulator(data)
+
+
+def _target(target: str) -> Target:
+    if target not in TARGETS:
+        known = ", ".join(sorted(TARGETS))
+        raise InvalidInput("UNKNOWN_TARGET", f"there is no target {target!r}.", fix=f"Choose one of: {known}.")
+    return TARGETS[target]

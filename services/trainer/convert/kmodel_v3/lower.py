@@ -5,7 +5,7 @@ depthwise stride 2, 1x1 stride 1   -> depthwise stride 1, 1x1 + left-top pooling
                                       behind a depthwise convolution                                (exact)
 MaxPool 2x2                        -> maximum pooling of the convolution before it                  (exact)
 pooling with no place to go        -> a 1x1 identity convolution that pools
-GlobalAveragePool, FullyConnected  -> 1x1 convolution on the KPU, then the average                  (exact in real numbers)
+GlobalAveragePool, FullyConnected  -> 1x1 convolution on the KPU, then the average
 Softmax at the end                 -> dropped: the file gives logits, the board's script takes the softmax
 x = (u8/255 - mean)/std            -> folded into the first convolution; padding is the byte 255*mean
 """
@@ -110,7 +110,7 @@ def _without_softmax(graph: Graph) -> tuple[list[Layer], tuple[str, ...]]:
 def _split_tail(
     graph: Graph, layers: list[Layer]
 ) -> tuple[list[Layer], tuple[GlobalAveragePool | FullyConnected, ...], tuple[tuple[str, str], ...]]:
-    """Convolutional part, CPU tail, and what left the KPU; a linear classifier behind the average joins the KPU part."""
+    """Convolutional part, CPU tail, and what left the KPU; a linear classifier joins the KPU part."""
     cut = next((i for i, x in enumerate(layers) if isinstance(x, GlobalAveragePool | FullyConnected)), len(layers))
     body, rest = layers[:cut], layers[cut:]
     for layer in rest:
@@ -128,18 +128,18 @@ def _split_tail(
     if len(rest) >= 2 and isinstance(rest[0], GlobalAveragePool) and isinstance(rest[1], FullyConnected):
         head = rest[1]
         why = _why_not_on_kpu(graph, body, head)
-        if not why:
-            weight = head.weight[:, :, None, None]
-            body = [*body, Conv(head.name, np.ascontiguousarray(weight, np.float32), head.bias)]
-            rest = [rest[0], *rest[2:]]
-        else:
+        if why:
             moved.append((head.name, why))
-        rest_fc = rest[1:] if not why else rest[2:]
-    else:
-        rest_fc = [layer for layer in rest if isinstance(layer, FullyConnected)]
-    moved += [(x.name, "the KPU has no fully connected layer") for x in rest_fc if isinstance(x, FullyConnected)]
-    moved += [(x.name, "the KPU has no global average") for x in rest if isinstance(x, GlobalAveragePool)]
+        else:
+            weight = np.ascontiguousarray(head.weight[:, :, None, None], np.float32)
+            body = [*body, Conv(head.name, weight, head.bias)]
+            rest = [rest[0], *rest[2:]]
+    named = {name for name, _ in moved}
     tail = tuple(x for x in rest if isinstance(x, GlobalAveragePool | FullyConnected))
+    for layer in tail:
+        what = "fully connected layer" if isinstance(layer, FullyConnected) else "global average"
+        if layer.name not in named:
+            moved.append((layer.name, f"the KPU has no {what}"))
     return body, tail, tuple(moved)
 
 

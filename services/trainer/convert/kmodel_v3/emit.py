@@ -1,0 +1,103 @@
+"""From a trained network to a kmodel V3 file with its report.
+
+main memory:  | bytes of the last map | its floats | average | fully connected ... |     each at a multiple of 8
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from services.common.errors import InvalidInput
+from services.trainer.convert.contract import ConvertedModel, ConvertOptions, Images
+from services.trainer.convert.kmodel_v3.calibrate import QuantisedStage, calibrate
+from services.trainer.convert.kmodel_v3.cpu_base import CpuLayer
+from services.trainer.convert.kmodel_v3.cpu_bytes import Dequantize
+from services.trainer.convert.kmodel_v3.cpu_float import FullyConnectedLayer, GlobalAveragePool2d
+from services.trainer.convert.kmodel_v3.layers import MAIN_MEM_OUT, KModel, Layer, Output
+from services.trainer.convert.kmodel_v3.lower import Lowered, lower
+from services.trainer.convert.kmodel_v3.report import check_size, make_report
+from services.trainer.convert.kmodel_v3.writer import write
+from services.trainer.graph import FullyConnected, Graph
+
+__all__ = ["MIN_CALIBRATION_IMAGES", "convert"]
+
+MIN_CALIBRATION_IMAGES = 4
+ACTIVATIONS = {"none": 0, "relu": 1, "relu6": 2}
+
+
+def convert(graph: Graph, calibration_u8: Images, options: ConvertOptions) -> ConvertedModel:
+    """See `services.trainer.convert.convert`. Output of the file: logits (or the last map, CHW) in float32."""
+    lowered = lower(graph)
+    images = _calibration_images(graph, calibration_u8, options)
+    stages = calibrate(lowered.stages, lowered.shapes, graph.input, images, options)
+    model = _assemble(stages, lowered)
+    data = write(model)
+    check_size(len(data), model.main_memory, options)
+    report = make_report(graph, lowered, stages, model, data, images, options)
+    return ConvertedModel(report.target, "kmodel_v3", f"{_file_stem(graph.name)}.kmodel", data, report)
+
+
+def _calibration_images(graph: Graph, images: Images, options: ConvertOptions) -> Images:
+    """At most `max_calibration_images`, evenly spread. Raises InvalidInput for a wrong shape or too few."""
+    spec = graph.input
+    if images.dtype != np.uint8 or images.ndim != 4 or images.shape[1:] != (spec.channels, spec.height, spec.width):
+        raise InvalidInput(
+            "CALIBRATION_SHAPE",
+            f"calibration images are {images.dtype} {images.shape}; the network {graph.name} eats uint8 "
+            f"(n, {spec.channels}, {spec.height}, {spec.width}).",
+            fix="Resize training images to the network's input, RGB planar, one byte per channel.",
+        )
+    if len(images) < MIN_CALIBRATION_IMAGES:
+        raise InvalidInput(
+            "CALIBRATION_TOO_FEW",
+            f"{len(images)} calibration images; the ranges of the activations need at least {MIN_CALIBRATION_IMAGES}.",
+            fix="Give 20 or more images of the training split, from all labels.",
+        )
+    count = min(len(images), max(options.max_calibration_images, MIN_CALIBRATION_IMAGES))
+    chosen: Images = images[np.linspace(0, len(images) - 1, count).round().astype(int)]
+    return chosen
+
+
+def _assemble(stages: list[QuantisedStage], lowered: Lowered) -> KModel:
+    convs = [stage.conv for stage in stages]
+    last = replace(convs[-1], flags=MAIN_MEM_OUT, output=0)
+    shape, out = last.shape, stages[-1].out
+    count = last.output_bytes
+    address = _align(count)
+    layers: list[Layer] = [*convs[:-1], last]
+    layers.append(Dequantize(1, 0, address, count, out.scale, -out.zero_point * out.scale))
+    address, size, end = _append_tail(layers, lowered, address, count, shape.out_height * shape.out_width)
+    lowest = min(min(conv.source_row, conv.target_row) for conv in convs)
+    return KModel(tuple(layers), (Output(address, 4 * size),), _align(end), lowest)
+
+
+def _append_tail(layers: list[Layer], lowered: Lowered, address: int, count: int, pixels: int) -> tuple[int, int, int]:
+    """Appends the float layers behind `count` floats at `address`; returns address, count of the result, memory end."""
+    end = _align(address + 4 * count)
+    for part in lowered.tail:
+        layer: CpuLayer
+        if isinstance(part, FullyConnected):
+            weight, bias = part.weight.astype(np.float32), part.bias.astype(np.float32)
+            outputs = len(bias)
+            kind = ACTIVATIONS[part.activation.kind]
+            layer = FullyConnectedLayer(0, address, end, count, outputs, kind, weight, bias)
+        else:
+            outputs = count // pixels
+            layer = GlobalAveragePool2d(1, address, end, pixels, outputs)
+        layers.append(layer)
+        address, count = end, outputs
+        end = _align(address + 4 * count)
+    return address, count, end
+
+
+def _align(size: int) -> int:
+    """DMA writes whole groups of eight bytes."""
+    return (size + 7) // 8 * 8
+
+
+def _file_stem(name: str) -> str:
+    """A name that SPIFFS and FAT both take."""
+    stem = "".join(c if c.isascii() and (c.isalnum() or c in "-_") else "_" for c in name)
+    return stem[:48] or "model"

@@ -1,0 +1,139 @@
+"""What a converted model costs on the board and how close it is to the float network."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+
+from services.common.errors import UnsupportedModel
+from services.trainer.convert.contract import (
+    BoardMemory,
+    ConversionReport,
+    ConvertOptions,
+    Images,
+    LayerReport,
+    RoundingReport,
+)
+from services.trainer.convert.kmodel_v3 import TARGET_ID
+from services.trainer.convert.kmodel_v3.calibrate import QuantisedStage, snr_db
+from services.trainer.convert.kmodel_v3.kpu import Rounding
+from services.trainer.convert.kmodel_v3.layers import KModel
+from services.trainer.convert.kmodel_v3.lower import Lowered
+from services.trainer.convert.kmodel_v3.registers import KPU_ROWS, ConvShape, rows
+from services.trainer.convert.kmodel_v3.simulate import KModelSimulator
+from services.trainer.graph import FullyConnected, Graph, Softmax
+
+__all__ = ["REFUSE_BYTES", "WARN_BYTES", "check_size", "make_report"]
+
+# Free RAM of the boards is 1 to 1.9 MB on a full MaixPy build (MaixPy-v1 issue 422, aXeleRate issue 63).
+WARN_BYTES = 1 << 20
+REFUSE_BYTES = int(1.8 * (1 << 20))
+MAIXPY_ALIGNMENT = 256  # MaixPy allocates that much more to align the file
+LOW_SNR_DB = 10.0
+
+
+def check_size(file_size: int, main_memory: int, options: ConvertOptions) -> None:
+    """Raises UnsupportedModel when file and main memory together do not fit a board's RAM."""
+    total = file_size + main_memory
+    if total > REFUSE_BYTES and not options.allow_oversize:
+        raise UnsupportedModel(
+            "MODEL_TOO_LARGE",
+            f"the model takes {total} bytes of RAM on the board (file {file_size}, main memory {main_memory}); "
+            f"boards have about {REFUSE_BYTES}.",
+            fix="Use a narrower network (MobileNetV1 alpha 0.5), or allow the size explicitly for a minimum firmware.",
+        )
+
+
+def make_report(
+    graph: Graph,
+    lowered: Lowered,
+    stages: list[QuantisedStage],
+    model: KModel,
+    data: bytes,
+    images: Images,
+    options: ConvertOptions,
+) -> ConversionReport:
+    """Runs float network and file on the calibration images and writes down what differs. Needs torch."""
+    float_graph = graph
+    if isinstance(graph.layers[-1], Softmax):
+        float_graph = replace(graph, layers=graph.layers[:-1])
+    wanted = float_graph.run_float(images)
+    got = KModelSimulator(data).run(images)
+    other = KModelSimulator(data, Rounding.HALF_EVEN).run(images)
+    rounding = RoundingReport(_agreement(got, other), float(np.abs(got - other).max()))
+    return ConversionReport(
+        target=TARGET_ID,
+        file_size=len(data),
+        main_memory=model.main_memory,
+        kpu_rows=max(_rows(stage.conv.shape) for stage in stages),
+        kpu_rows_available=KPU_ROWS,
+        board_memory=(
+            BoardMemory("MaixPy-v1", len(data) + MAIXPY_ALIGNMENT + model.main_memory),
+            BoardMemory("CanMV", len(data) + model.main_memory),
+        ),
+        layers=_layers(lowered, stages),
+        off_accelerator=lowered.moved,
+        calibration_images=len(images),
+        agreement=_agreement(wanted, got),
+        output_snr_db=snr_db(wanted, got),
+        rounding=rounding,
+        warnings=_warnings(graph, stages, len(data) + model.main_memory, options),
+        notes=lowered.notes,
+    )
+
+
+def _layers(lowered: Lowered, stages: list[QuantisedStage]) -> tuple[LayerReport, ...]:
+    reports = []
+    for done in stages:
+        shape = done.conv.shape
+        kind = "depthwise" if shape.depthwise else "conv"
+        pooled = {0: "", 1: " + max pool", 5: " stride 2"}[shape.pool]
+        act = "" if done.stage.activation.kind == "none" else f" {done.stage.activation.kind}"
+        output = (shape.out_channels, shape.out_height, shape.out_width)
+        name = f"{kind} {shape.kernel}x{shape.kernel}{pooled}{act}"
+        reports.append(LayerReport(done.stage.name, name, "KPU", output, done.out.range, done.snr_db))
+    channels = stages[-1].conv.shape.out_channels
+    for part in lowered.tail:
+        channels = len(part.bias) if isinstance(part, FullyConnected) else channels
+        reports.append(LayerReport(part.name, type(part).__name__, "CPU", (channels,), (0.0, 0.0), None))
+    return tuple(reports)
+
+
+def _warnings(graph: Graph, stages: list[QuantisedStage], total: int, options: ConvertOptions) -> tuple[str, ...]:
+    found = []
+    if total > WARN_BYTES:
+        found.append(
+            f"the model takes {total} bytes of RAM; a full MaixPy build may have as little as {WARN_BYTES} free. "
+            "Use a minimum build or a narrower network."
+        )
+    first = stages[0]
+    spread = 255 * (max(graph.input.mean) - min(graph.input.mean))
+    if first.conv.shape.kernel == 3 and spread > 2:
+        found.append(
+            f"{first.stage.name}: the KPU pads all channels with one byte, {first.conv.quant.pad_value}; the channel "
+            f"means lie {spread:.0f} bytes apart, so the border of the first map differs. Train with one mean."
+        )
+    for done in stages:
+        if done.prescale < options.prescale:
+            found.append(
+                f"{done.stage.name}: its sums are so wide that the activation unit works with {done.prescale} bits of "
+                f"fraction in place of {options.prescale}."
+            )
+        if done.snr_db < LOW_SNR_DB:
+            found.append(
+                f"{done.stage.name}: the signal-to-noise ratio is only {done.snr_db:.1f} dB on the calibration images. "
+                "Calibrate with images of all labels, or train with ReLU6."
+            )
+    return tuple(found)
+
+
+def _agreement(a: npt.NDArray[np.float32], b: npt.NDArray[np.float32]) -> float:
+    return float((a.argmax(1) == b.argmax(1)).mean())
+
+
+def _rows(shape: ConvShape) -> int:
+    return rows(shape.in_channels, shape.height, shape.width) + rows(
+        shape.out_channels, shape.out_height, shape.out_width
+    )
