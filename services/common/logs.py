@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from pathlib import Path
 from typing import Literal, cast
 
 import structlog
@@ -22,19 +23,21 @@ SHARED: list[Processor] = [
 ]
 
 
-def configure_logging(format: Literal["console", "json"] = "console", level: int = logging.INFO) -> None:
-    """All log lines of this process, also those of libraries, to stderr: coloured text or one JSON object per line."""
+def configure_logging(
+    format: Literal["console", "json"] = "console", level: int = logging.INFO, file: Path | None = None
+) -> None:
+    """All log lines of this process, also those of libraries, to stderr or `file`: text or one JSON object per line."""
     tail: list[Processor] = [structlog.stdlib.ProcessorFormatter.remove_processors_meta]
     if format == "json":
         tail += [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(ensure_ascii=False)]
     else:
-        tail += [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+        tail += [structlog.dev.ConsoleRenderer(colors=file is None and sys.stderr.isatty())]
     structlog.configure(
         processors=[*SHARED, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         wrapper_class=structlog.stdlib.BoundLogger,
         logger_factory=structlog.stdlib.LoggerFactory(),
     )
-    handler = logging.StreamHandler(sys.stderr)
+    handler = logging.FileHandler(file) if file else logging.StreamHandler(sys.stderr)
     handler.setFormatter(structlog.stdlib.ProcessorFormatter(foreign_pre_chain=SHARED, processors=tail))
     root = logging.getLogger()
     root.handlers = [handler]

