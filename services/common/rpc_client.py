@@ -68,7 +68,7 @@ class _Details(grpc.ClientCallDetails):
     def __init__(self, details: Any, timeout: float, metadata: list[tuple[str, Any]]) -> None:
         self.method = details.method
         self.timeout = timeout
-        self.metadata = metadata
+        self.metadata = tuple(metadata)
         self.credentials = details.credentials
         self.wait_for_ready = details.wait_for_ready
         self.compression = details.compression
@@ -111,10 +111,10 @@ class _SyncRules(
         ours = _Details(details, self._timeout(details.timeout), self._metadata(details.metadata))
         return _Outcome(continuation(ours, request), self._address)
 
-    intercept_unary_unary = _intercept
-    intercept_unary_stream = _intercept
-    intercept_stream_unary = _intercept
-    intercept_stream_stream = _intercept
+    intercept_unary_unary: Any = _intercept
+    intercept_unary_stream: Any = _intercept
+    intercept_stream_unary: Any = _intercept
+    intercept_stream_stream: Any = _intercept
 
 
 class _AioRules(_Rules):

@@ -62,7 +62,7 @@ def _code(error: grpc.RpcError) -> grpc.StatusCode:
 
 def _error_info(error: grpc.RpcError) -> tuple[error_details_pb2.ErrorInfo | None, str]:
     """The ErrorInfo of our domain and the status message, from the trailing metadata of a sync or aio call."""
-    trailing = error.trailing_metadata() if hasattr(error, "trailing_metadata") else None
+    trailing: Any = error.trailing_metadata() if hasattr(error, "trailing_metadata") else None
     for key, value in trailing or ():
         if key == STATUS_KEY:
             status = status_pb2.Status.FromString(value)
