@@ -140,7 +140,7 @@ class AllInOne:
 
 
 def lock_folder(folder: Path) -> IO[str]:
-    """Holds `<folder>/lock` until closed or the process ends. FailedPrecondition (DATA_IN_USE): somebody else holds it."""
+    """Holds `<folder>/lock` until closed or the process ends. FailedPrecondition (DATA_IN_USE): it is held."""
     file = (folder / "lock").open("w")
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -4,7 +4,7 @@
                  elpv_dataset/data/labels.csv              "images/cell0001.png  1.0  mono": probability of a defect
 
 C. Deitsch et al., "Automatic classification of defective photovoltaic module cells in electroluminescence images",
-Solar Energy 185, 2019. The pictures are CC BY-NC-SA 4.0 (non-commercial): fetched by pip, never part of this repository.
+Solar Energy 185, 2019. The pictures are CC BY-NC-SA 4.0 (non-commercial): fetched by pip, never committed.
 """
 
 from __future__ import annotations
