@@ -1,0 +1,30 @@
+"""`python -m services.collector`: the collector alone; broker, store and database by BOARDLOOP_*."""
+
+from __future__ import annotations
+
+import signal
+import threading
+
+from services.collector.service import Collector
+from services.collector.settings import CollectorSettings
+from services.common.logs import configure_logging
+from services.common.metrics import serve_metrics
+
+
+def main() -> None:
+    """Runs until SIGTERM or SIGINT."""
+    settings = CollectorSettings()
+    configure_logging(settings.log_format)
+    ended = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: ended.set())
+    if settings.metrics_port:
+        serve_metrics(settings.metrics_port)
+    collector = Collector(settings)
+    collector.start()
+    ended.wait()
+    collector.stop()
+
+
+if __name__ == "__main__":
+    main()

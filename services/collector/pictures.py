@@ -1,0 +1,48 @@
+"""Whether bytes are a JPEG that a trainer will be able to read, and how large it is."""
+
+from __future__ import annotations
+
+import io
+import struct
+from dataclasses import dataclass
+
+from PIL import Image, UnidentifiedImageError
+
+from services.common.errors import InvalidInput
+
+__all__ = ["Size", "check_jpeg"]
+
+START = b"\xff\xd8"  # SOI marker, ITU-T T.81 table B.1
+
+
+@dataclass(frozen=True)
+class Size:
+    """Width and height in pixels."""
+
+    width: int
+    height: int
+
+
+def _too_large(what: str, max_pixels: int) -> InvalidInput:
+    return InvalidInput("TOO_LARGE", f"the picture {what}, the limit is {max_pixels} pixels", fix="Send a smaller one.")
+
+
+def check_jpeg(data: bytes, max_pixels: int) -> Size:
+    """Decodes every pixel: a header alone does not show that the link lost nothing.
+
+    The size is looked at before the pixels are, so that a small file cannot claim gigabytes.
+    Raises InvalidInput NOT_JPEG or TOO_LARGE.
+    """
+    if data[:2] != START:
+        raise InvalidInput("NOT_JPEG", "the picture does not begin with FF D8", fix="Send a JPEG.")
+    try:
+        with Image.open(io.BytesIO(data), formats=("JPEG",)) as image:
+            width, height = image.size
+            if width * height > max_pixels:
+                raise _too_large(f"has {width} x {height} pixels", max_pixels)
+            image.load()
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise _too_large("is a decompression bomb", max_pixels) from error
+    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, struct.error, IndexError, KeyError) as error:
+        raise InvalidInput("NOT_JPEG", f"the picture does not decode: {error}", fix="Send a whole JPEG.") from error
+    return Size(width, height)

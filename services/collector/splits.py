@@ -1,0 +1,48 @@
+"""Which captures of a data set version train and which validate.
+
+A capture's place on the line 0 … 1 is a hash of the seed and its id; below the validation share it validates. So the
+split of a capture depends on nothing but the seed, the share and itself: captures that are added, deleted or given
+another label move no other capture, and a model is never validated on what an earlier version trained on.
+Each label is dealt with by itself. The one exception to the rule: a label that would have nothing on one side gives it
+its nearest capture (the lowest place to validation, the highest to training).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+
+from services.rpc.boardloop.collector.v1 import collector_pb2 as pb
+
+__all__ = ["digest", "place", "split"]
+
+
+def place(seed: int, capture_id: str) -> float:
+    """0 <= place < 1, evenly spread: the first 53 bits (a float's mantissa) of SHA-256("<seed> <capture id>")."""
+    first = hashlib.sha256(f"{seed} {capture_id}".encode()).digest()[:8]
+    return (int.from_bytes(first, "big") >> 11) / 2**53
+
+
+def split(labelled: Mapping[str, Sequence[str]], seed: int, share: float) -> dict[str, pb.Split.ValueType]:
+    """labelled: label -> capture ids, at least 2 each; share: 0 < share < 1, what validates. Capture id -> split."""
+    splits: dict[str, pb.Split.ValueType] = {}
+    for capture_ids in labelled.values():
+        places = {capture_id: place(seed, capture_id) for capture_id in capture_ids}
+        validation = {capture_id for capture_id, at in places.items() if at < share}
+        if not validation:
+            validation.add(min(places, key=lambda capture_id: places[capture_id]))
+        elif len(validation) == len(places):
+            validation.remove(max(places, key=lambda capture_id: places[capture_id]))
+        for capture_id in capture_ids:
+            splits[capture_id] = pb.SPLIT_VALIDATION if capture_id in validation else pb.SPLIT_TRAIN
+    return splits
+
+
+def digest(labels: Sequence[str], items: Iterable[tuple[str, str, int, str]]) -> str:
+    """SHA-256, hex, over the labels in order and the items (capture id, label, split, sha256 of the JPEG) sorted by id:
+    one line of compact JSON each."""
+    hasher = hashlib.sha256()
+    for line in (list(labels), *sorted(items)):
+        hasher.update(json.dumps(line, ensure_ascii=False, separators=(",", ":")).encode() + b"\n")
+    return hasher.hexdigest()
