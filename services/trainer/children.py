@@ -14,7 +14,7 @@ from typing import Any
 import services
 from services.common.errors import FailedPrecondition, Unavailable
 
-__all__ = ["Child", "ChildKilled"]
+__all__ = ["Child", "ChildKilled", "Event"]
 
 Event = dict[str, Any]
 _STDERR_TAIL = 400
@@ -25,7 +25,7 @@ class ChildKilled(Unavailable):
 
 
 class Child:
-    """Runs `python -m module arguments…`. When the parent dies, the child ends: its next event finds the pipe closed."""
+    """Runs `python -m module arguments…`. When the parent dies, it ends: its next event finds the pipe closed."""
 
     def __init__(self, module: str, *arguments: str, stderr: Path) -> None:
         self._stderr = stderr

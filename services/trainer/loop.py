@@ -4,8 +4,10 @@
     JOB_DIR/items.json, images/          ──►  last.pt  after every epoch: a run started again goes on from it
                                          ──►  best.pt  the epoch with the best validation accuracy
 
-Events: {"type": "log", message} · {"type": "step", epoch, step, loss, lr, images_per_s, seconds_left}
-        {"type": "epoch", epoch, step, loss, val_loss, val_accuracy, lr, images_per_s, seconds_left}
+Events: {"type": "log", message}
+        {"type": "step", epoch, step, steps, validation, loss, lr, images_per_s, seconds_left}
+        {"type": "epoch", …the same…, val_loss, val_accuracy}   loss is the mean of the epoch so far, steps those of an
+        epoch, validation the number of validation pictures
         {"type": "done", epoch, val_accuracy, stopped} · {"type": "error", reason, message, fix}
 SIGTERM asks it to stop: the current step ends, the best epoch so far is kept. The same seed, data and number of threads
 give the same weights, also across a restart.
@@ -42,6 +44,7 @@ __all__ = ["Checkpoint", "load_checkpoint", "predict", "train"]
 
 Emit = Callable[[dict[str, Any]], None]
 _STEP_EVENT_SECONDS = 0.5  # a page needs no more
+_MAX_GRADIENT = 5.0  # norm; keeps one odd picture from undoing an epoch
 
 
 @dataclass(frozen=True)
@@ -78,19 +81,20 @@ def train(folder: Path, emit: Emit, stopping: Callable[[], bool] = lambda: False
     optimizer = _optimizer(model, config)
     class_weights = _class_weights(targets, len(labels)) if config.balance_classes else None
     start, best = _resumed(folder, config, labels, model, optimizer)
-    steps = math.ceil(len(pictures) / config.batch_size)
+    steps = len(list(_batches(len(pictures), config.batch_size, torch.Generator())))
+    shared = {"steps": steps, "validation": len(val_pictures)}
     emit({"type": "log", "message": f"{len(pictures)} train and {len(val_pictures)} validation pictures, "
           f"labels {', '.join(labels)}, {'from ' + Path(config.weights).name if config.weights else 'from scratch'}"
           + (f", going on after epoch {start}" if start else "")})  # fmt: skip
 
-    began, seen, told = time.monotonic(), 0, 0.0
+    pace = _Pace(len(pictures) * (config.epochs - start))
     for epoch in range(start, config.epochs):
         generator = torch.Generator().manual_seed(config.seed * 100_003 + epoch)
         torch.manual_seed(config.seed * 100_003 + epoch)  # dropout
         model.train()
-        total = 0.0
-        for step, indices in enumerate(_batches(len(pictures), config.batch_size, generator)):
-            lr = learning_rate(config, epoch + step / steps)
+        total, count = 0.0, 0
+        for step, indices in enumerate(_batches(len(pictures), config.batch_size, generator), 1):
+            lr = learning_rate(config, epoch + (step - 1) / steps)
             for group in optimizer.param_groups:
                 group["lr"] = lr
             x = torch.from_numpy(pictures[indices.tolist()])  # uint8 (b, 3, h, w)
@@ -99,25 +103,19 @@ def train(folder: Path, emit: Emit, stopping: Callable[[], bool] = lambda: False
             loss = F.cross_entropy(logits, targets[indices], class_weights, label_smoothing=config.label_smoothing)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
-            torch.nn.utils.clip_grad_norm_(model.parameters(), 5.0)
+            torch.nn.utils.clip_grad_norm_(model.parameters(), _MAX_GRADIENT)
             optimizer.step()
             total += _finite(loss, epoch, step) * len(indices)
-            seen += len(indices)
-            speed = seen / (time.monotonic() - began)
-            left = (len(pictures) * (config.epochs - start) - seen) / speed
-            pace = {"lr": lr, "images_per_s": round(speed, 1), "seconds_left": round(left, 1)}
-            if time.monotonic() - told > _STEP_EVENT_SECONDS:
-                told = time.monotonic()
-                emit(
-                    {"type": "step", "epoch": epoch + 1, "step": step + 1, "steps": steps, "loss": loss.item(), **pace}
-                )
+            count += len(indices)
+            now = {"epoch": epoch + 1, "step": step, "lr": lr, **shared, **pace.after(len(indices))}
+            if pace.due():
+                emit({"type": "step", "loss": total / count, **now})
             if stopping():
                 break
         if stopping() and (folder / "best.pt").exists():
             break
         val_loss, val_accuracy = _validate(model, val_pictures, val_targets)
-        emit({"type": "epoch", "epoch": epoch + 1, "step": step + 1, "loss": total / len(pictures),
-              "val_loss": val_loss, "val_accuracy": val_accuracy, **pace})  # fmt: skip
+        emit({"type": "epoch", "loss": total / count, "val_loss": val_loss, "val_accuracy": val_accuracy, **now})
         if val_accuracy > best:
             best = val_accuracy
             _save(folder / "best.pt", config, labels, epoch + 1, val_accuracy, model)
@@ -126,6 +124,27 @@ def train(folder: Path, emit: Emit, stopping: Callable[[], bool] = lambda: False
             break
     kept = load_checkpoint(folder / "best.pt")
     emit({"type": "done", "epoch": kept.epoch, "val_accuracy": kept.val_accuracy, "stopped": stopping()})
+
+
+class _Pace:
+    """Speed and time left, and whether the next step event is due."""
+
+    def __init__(self, images: int) -> None:
+        self._images = images
+        self._seen = 0
+        self._began = time.monotonic()
+        self._told = 0.0
+
+    def after(self, images: int) -> dict[str, float]:
+        self._seen += images
+        speed = self._seen / (time.monotonic() - self._began)
+        return {"images_per_s": round(speed, 1), "seconds_left": round((self._images - self._seen) / speed, 1)}
+
+    def due(self) -> bool:
+        if time.monotonic() - self._told < _STEP_EVENT_SECONDS:
+            return False
+        self._told = time.monotonic()
+        return True
 
 
 def learning_rate(config: TrainingConfig, epoch: float) -> float:
@@ -188,7 +207,7 @@ def _finite(loss: Tensor, epoch: int, step: int) -> float:
     if not math.isfinite(value):
         raise FailedPrecondition(
             "LOSS_NOT_FINITE",
-            f"The loss became {value} in epoch {epoch + 1}, step {step + 1}: the training has diverged.",
+            f"The loss became {value} in epoch {epoch + 1}, step {step}: the training has diverged.",
             fix="Lower learning_rate (a tenth of it, say) and start again.",
         )
     return value
@@ -246,6 +265,7 @@ def _resumed(
 
 def main(folder: Path) -> int:
     """Train and print the events; 0 when done or stopped, 1 after an error event."""
+    os.nice(5)  # boards and pages on the same machine come first
     stop: list[int] = []
     signal.signal(signal.SIGTERM, lambda number, frame: stop.append(number))
 

@@ -1,0 +1,152 @@
+"""From the best checkpoint to a measured file for a chip: `python -m services.trainer.conversion JOB_DIR TARGET`.
+
+    best.pt ──► float logits of the validation split ──► evaluation.json
+       └──► graph ──► convert, calibrated on pictures of the TRAIN split ──► converted/TARGET/<file>
+                         └──► simulate the whole validation split ──► converted/TARGET/result.json, golden.npz
+
+The second child process of a job, so that a converter that crashes takes nothing with it. It prints JSON events like
+services.trainer.loop: {"type": "evaluated", accuracy} · {"type": "progress", stage, done, total} · {"type": "done"}.
+With `--check` it only tries whether the chip can run such a network at all, before anybody waits for a training.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from services.common.errors import BoardloopError
+from services.trainer.config import parse_config
+from services.trainer.convert import ConvertedModel, ConvertOptions, convert, simulator
+from services.trainer.evaluate import Evaluation, agreement, evaluate
+from services.trainer.loop import Checkpoint, load_checkpoint, predict
+from services.trainer.model import Classifier, to_graph
+from services.trainer.pictures import Item, Pictures, read_items, read_labels
+from services.trainer.registry import ConversionResult, Golden
+
+__all__ = ["check", "finish"]
+
+Emit = Callable[[dict[str, Any]], None]
+Images = npt.NDArray[np.uint8]
+
+GOLDEN_CASES = 2
+_SIMULATED_AT_ONCE = 16
+_CHECK_IMAGES = 2
+
+
+def finish(folder: Path, target: str, emit: Emit) -> ConversionResult:
+    """Evaluate, convert and simulate the job folder's best.pt; writes the files above."""
+    kept = load_checkpoint(folder / "best.pt")
+    items = read_items(folder)
+    validation = [item for item in items if item.split == "validation"]
+    images = _images(folder, validation, kept)
+    logits = predict(kept.model, images)
+    evaluation = _evaluated(logits, validation, kept.labels)
+    (folder / "evaluation.json").write_text(json.dumps(evaluation.to_dict()))
+    emit({"type": "evaluated", "accuracy": evaluation.accuracy})
+
+    graph = to_graph(kept.model, kept.labels, kept.config.input_size)
+    options = ConvertOptions()
+    train = [item for item in items if item.split == "train"]
+    calibration = _images(folder, _spread(train, options.max_calibration_images), kept)
+    emit({"type": "progress", "stage": f"converting for {target}", "done": 0, "total": len(images)})
+    model = convert(graph, target, calibration, options)
+    simulated = _simulated(model, images, emit)
+    result = _result(model, _evaluated(simulated, validation, kept.labels), agreement(logits, simulated))
+    out = folder / "converted" / target
+    out.mkdir(parents=True, exist_ok=True)
+    (out / model.file_name).write_bytes(model.data)
+    (out / "golden.npz").write_bytes(golden_cases(images, simulated).pack())
+    (out / "result.json").write_text(json.dumps(vars(result)))
+    emit({"type": "done", "accuracy": result.evaluation["accuracy"], "agreement": result.agreement})
+    return result
+
+
+def check(folder: Path, target: str) -> None:
+    """UnsupportedModel when the network of config.json, untrained, cannot be converted for `target`."""
+    config = parse_config((folder / "config.json").read_text())
+    labels = read_labels(folder, read_items(folder))
+    size = config.input_size
+    graph = to_graph(Classifier(config.backbone, len(labels)).eval(), labels, size)
+    images = np.random.default_rng(0).integers(0, 256, (_CHECK_IMAGES, 3, size, size), dtype=np.uint8)
+    convert(graph, target, images, ConvertOptions(bias_correction=False))
+
+
+def golden_cases(images: Images, outputs: npt.NDArray[np.float32]) -> Golden:
+    """Up to two validation pictures, of different answers where there are any, with the simulated outputs."""
+    answers = outputs.argmax(axis=1)
+    chosen = [0, *np.flatnonzero(answers != answers[0])[:1], *range(1, len(images))][:GOLDEN_CASES]
+    return Golden(images[chosen], outputs[chosen].astype(np.float32))
+
+
+def _images(folder: Path, items: list[Item], kept: Checkpoint) -> Images:
+    size = kept.config.input_size
+    return Pictures(folder, items, size, size, budget=0)[range(len(items))]
+
+
+def _spread(items: list[Item], count: int) -> list[Item]:
+    """At most `count` items at even distances."""
+    if len(items) <= count:
+        return items
+    return [items[index] for index in np.linspace(0, len(items) - 1, count).round().astype(int)]
+
+
+def _evaluated(logits: npt.NDArray[np.float32], items: list[Item], labels: tuple[str, ...]) -> Evaluation:
+    return evaluate(logits, [item.label for item in items], [item.id for item in items], labels)
+
+
+def _simulated(model: ConvertedModel, images: Images, emit: Emit) -> npt.NDArray[np.float32]:
+    chip = simulator(model.target, model.data)
+    parts = []
+    for start in range(0, len(images), _SIMULATED_AT_ONCE):
+        parts.append(chip.run(images[start : start + _SIMULATED_AT_ONCE]))
+        done = min(start + _SIMULATED_AT_ONCE, len(images))
+        emit({"type": "progress", "stage": f"simulating {model.file_name}", "done": done, "total": len(images)})
+    return np.concatenate(parts)
+
+
+def _result(model: ConvertedModel, evaluation: Evaluation, agreed: float) -> ConversionResult:
+    report = model.report
+    ram = max((memory.bytes for memory in report.board_memory), default=report.file_size + report.main_memory)
+    digest = hashlib.sha256(model.data).hexdigest()
+    return ConversionResult(
+        model.target,
+        model.format,
+        model.file_name,
+        len(model.data),
+        digest,
+        agreed,
+        ram,
+        evaluation.to_dict(),
+        report.to_json(),
+    )
+
+
+def main(arguments: list[str]) -> int:
+    """Print the events; 0 when done, 1 after an error event."""
+    os.nice(5)
+
+    def emit(event: dict[str, Any]) -> None:
+        print(json.dumps(event), flush=True)
+
+    folder, target = Path(arguments[0]), arguments[1]
+    try:
+        if "--check" in arguments:
+            check(folder, target)
+        else:
+            finish(folder, target, emit)
+    except BoardloopError as error:
+        emit({"type": "error", "reason": error.reason, "message": error.message, "fix": error.fix})
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

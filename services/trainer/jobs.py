@@ -1,0 +1,131 @@
+"""The queue of jobs: `concurrent_jobs` threads, each with the child processes of one job at a time."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from datetime import UTC, datetime
+from typing import Any
+
+from services.common.errors import BoardloopError, FailedPrecondition
+from services.common.logs import logger
+from services.trainer.children import ChildKilled
+from services.trainer.models import Job
+from services.trainer.pipeline import Aborted, Pipeline, Run
+from services.trainer.store import WAITING_FOR_A_PERSON, JobStore
+
+__all__ = ["Jobs"]
+
+log = logger("trainer.jobs")
+_INTERRUPTED = "The server ended while the job was running. Resume it: it goes on after the last finished epoch."
+
+
+class Jobs:
+    """Starts, stops and resumes jobs. `start` marks what an earlier process left and queues what it had not begun."""
+
+    def __init__(self, store: JobStore, pipeline: Pipeline, concurrent: int) -> None:
+        self._store = store
+        self._pipeline = pipeline
+        self._concurrent = concurrent
+        self._queue: queue.Queue[str | None] = queue.Queue()
+        self._threads: list[threading.Thread] = []
+        self._runs: dict[str, Run] = {}
+        self._lock = threading.Lock()
+        self._closing = False
+
+    def start(self) -> None:
+        """Begin to work. Jobs that were running are INTERRUPTED now, queued ones keep their place."""
+        for job_id in self._store.in_states("FETCHING", "TRAINING", "CONVERTING"):
+            self._end(job_id, "INTERRUPTED", _INTERRUPTED)
+        for job_id in self._store.in_states("QUEUED"):
+            self._queue.put(job_id)
+        for index in range(self._concurrent):
+            thread = threading.Thread(target=self._serve, name=f"job-{index}", daemon=True)
+            thread.start()
+            self._threads.append(thread)
+
+    def stop(self) -> None:
+        """Kill the children, mark their jobs INTERRUPTED and wait for the threads."""
+        with self._lock:
+            self._closing = True
+            runs = list(self._runs.values())
+        for run in runs:
+            run.kill()
+        for _ in self._threads:
+            self._queue.put(None)
+        for thread in self._threads:
+            thread.join()
+
+    def submit(self, project_id: str, version_id: str, parameters: dict[str, Any]) -> Job:
+        job = self._store.create(project_id, version_id, parameters)
+        self._queue.put(job.id)
+        return job
+
+    def ask_stop(self, job_id: str) -> Job:
+        """End the job early and keep its best epoch. FailedPrecondition when there is no training to end."""
+        job = self._store.get(job_id)
+        if self._store.change(job_id, only_in=("QUEUED",), state="STOPPED", ended_at=datetime.now(UTC)):
+            return self._store.get(job_id)
+        line = "Asked to stop."
+        if not self._store.change(job_id, only_in=("FETCHING", "TRAINING"), line=line, stop_requested=True):
+            raise FailedPrecondition(
+                "JOB_NOT_STOPPABLE",
+                f"Job {job_id} is {job.state}: there is no training to stop.",
+                fix="Only queued, fetching and training jobs can be stopped.",
+            )
+        with self._lock:
+            run = self._runs.get(job_id)
+        if run is not None:
+            run.stop()
+        return self._store.get(job_id)
+
+    def resume(self, job_id: str) -> Job:
+        """Queue a FAILED or INTERRUPTED job again. FailedPrecondition in any other state."""
+        job = self._store.get(job_id)
+        again = {"state": "QUEUED", "error": "", "ended_at": None, "stop_requested": False}
+        if not self._store.change(job_id, only_in=WAITING_FOR_A_PERSON, line="Resumed.", **again):
+            raise FailedPrecondition(
+                "JOB_NOT_RESUMABLE",
+                f"Job {job_id} is {job.state}; only FAILED and INTERRUPTED jobs can be resumed.",
+                fix="Start a new job with the same parameters.",
+            )
+        self._queue.put(job_id)
+        return self._store.get(job_id)
+
+    def _serve(self) -> None:
+        while (job_id := self._queue.get()) is not None:
+            run = Run(job_id)
+            with self._lock:
+                if self._closing:
+                    return  # stays QUEUED for the next start
+                self._runs[job_id] = run
+            try:
+                self._work(run)
+            finally:
+                with self._lock:
+                    del self._runs[job_id]
+
+    def _work(self, run: Run) -> None:
+        if self._store.get(run.job_id).state != "QUEUED":
+            return  # stopped while it waited
+        log.info("job_started", job=run.job_id)
+        try:
+            state = self._pipeline.work(run)
+        except Aborted:
+            self._end(run.job_id, "INTERRUPTED" if run.killed.is_set() else "STOPPED", "")
+        except BoardloopError as error:
+            if run.killed.is_set():
+                self._end(run.job_id, "INTERRUPTED", _INTERRUPTED)
+            else:
+                self._end(run.job_id, "INTERRUPTED" if isinstance(error, ChildKilled) else "FAILED", str(error))
+        except Exception as error:
+            log.exception("job_failed", job=run.job_id)
+            self._end(run.job_id, "FAILED", f"A fault of the trainer itself ({type(error).__name__}: {error}).")
+        else:
+            self._store.change(run.job_id, state=state, progress=1.0, seconds_left=0.0, ended_at=datetime.now(UTC))
+            log.info("job_ended", job=run.job_id, state=state)
+
+    def _end(self, job_id: str, state: str, error: str) -> None:
+        now = datetime.now(UTC)
+        self._store.change(job_id, state=state, error=error, seconds_left=0.0, ended_at=now, line=error)
+        log.warning("job_ended", job=job_id, state=state, error=error)

@@ -1,0 +1,87 @@
+"""Rows of the tables as messages of the contract."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from google.protobuf.json_format import ParseDict
+
+from services.common.rpc import to_timestamp
+from services.rpc.boardloop.trainer.v1 import trainer_pb2
+from services.trainer.evaluate import Evaluation
+from services.trainer.models import Job, JobEpoch, Model, ModelFile
+
+__all__ = ["file_message", "job_message", "model_message"]
+
+
+def job_message(job: Job, log: Sequence[str] = ()) -> trainer_pb2.Job:
+    return trainer_pb2.Job(
+        id=job.id,
+        project_id=job.project_id,
+        version_id=job.version_id,
+        parameters=ParseDict(job.parameters, trainer_pb2.TrainingParameters()),
+        state=trainer_pb2.JobState.Value(f"JOB_STATE_{job.state}"),
+        progress=job.progress,
+        seconds_left=job.seconds_left,
+        epochs=[_epoch(epoch) for epoch in job.epochs],
+        log=log,
+        error=job.error,
+        model_id=job.model_id,
+        created_at=to_timestamp(job.created_at),
+        ended_at=to_timestamp(job.ended_at) if job.ended_at else None,
+    )
+
+
+def model_message(model: Model) -> trainer_pb2.Model:
+    return trainer_pb2.Model(
+        id=model.id,
+        project_id=model.project_id,
+        job_id=model.job_id,
+        version_id=model.version_id,
+        name=model.name,
+        labels=model.labels,
+        backbone=model.backbone,
+        input_size=model.input_size,
+        evaluation=_evaluation(model.evaluation),
+        files=[file_message(file) for file in model.files],
+        weights_source=model.weights_source,
+        created_at=to_timestamp(model.created_at),
+    )
+
+
+def file_message(file: ModelFile) -> trainer_pb2.ConvertedFile:
+    return trainer_pb2.ConvertedFile(
+        target=file.target,
+        format=file.format,
+        file_name=file.file_name,
+        size_bytes=file.size_bytes,
+        sha256=file.sha256,
+        evaluation=_evaluation(file.evaluation),
+        agreement=file.agreement,
+        ram_bytes=file.ram_bytes,
+        report_json=json.dumps(file.report),
+    )
+
+
+def _epoch(epoch: JobEpoch) -> trainer_pb2.EpochMetrics:
+    return trainer_pb2.EpochMetrics(
+        epoch=epoch.epoch,
+        train_loss=epoch.train_loss,
+        validation_loss=epoch.validation_loss,
+        validation_accuracy=epoch.validation_accuracy,
+        learning_rate=epoch.learning_rate,
+        images_per_second=epoch.images_per_second,
+    )
+
+
+def _evaluation(values: dict[str, Any]) -> trainer_pb2.Evaluation:
+    evaluation = Evaluation.from_dict(values)
+    return trainer_pb2.Evaluation(
+        images=len(evaluation.predictions),
+        accuracy=evaluation.accuracy,
+        confusion=[count for row in evaluation.confusion for count in row],
+        classes=[trainer_pb2.ClassMetrics(**vars(score)) for score in evaluation.classes],
+        wrong_capture_ids=[prediction.capture_id for prediction in evaluation.predictions if not prediction.right],
+    )

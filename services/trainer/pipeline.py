@@ -1,0 +1,227 @@
+"""One job from its data set to a registered model.
+
+    FETCHING  data set, weights ──► TRAINING  child: loop ──► CONVERTING  child: conversion ──► DONE or STOPPED
+       0 … 5 %                        5 … 70 %                  70 … 100 %
+
+Every stage finds in the job folder what an earlier run of the same job left, and goes on from there.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+from google.protobuf.json_format import ParseDict
+
+from services.rpc.boardloop.trainer.v1 import trainer_pb2
+from services.trainer import parameters
+from services.trainer.children import Child, ChildKilled, Event
+from services.trainer.datasets import Datasets
+from services.trainer.models import Job, Model, ModelFile
+from services.trainer.registry import ConversionResult, Golden, Registry
+from services.trainer.settings import TrainerSettings
+from services.trainer.store import JobStore
+
+__all__ = ["Aborted", "Pipeline", "Run"]
+
+FETCHED, TRAINED = 0.05, 0.70  # progress at the end of these stages
+_SECONDS_A_SIMULATION = 0.1  # one picture at 128x128, alpha 0.5, on one core
+_PROGRESS_EVERY_SECONDS = 0.5
+
+
+class Aborted(Exception):
+    """A person stopped the job before there was anything to keep."""
+
+
+class Run:
+    """A job while a thread works on it: its child process, and what was asked of it meanwhile."""
+
+    def __init__(self, job_id: str) -> None:
+        self.job_id = job_id
+        self.stop_asked = threading.Event()
+        self.killed = threading.Event()
+        self._lock = threading.Lock()
+        self._child: Child | None = None
+        self._stoppable = False
+
+    def start(self, module: str, *arguments: str, stderr: Path, stoppable: bool = False) -> Child:
+        """A child process that `kill` ends, and `stop` too when it is `stoppable`."""
+        with self._lock:
+            child = self._child = Child(module, *arguments, stderr=stderr)
+            self._stoppable = stoppable
+        if self.killed.is_set():
+            child.kill()
+        elif stoppable and self.stop_asked.is_set():
+            child.stop()
+        return child
+
+    def stop(self) -> None:
+        """End the training after its current step; nothing else is disturbed."""
+        self.stop_asked.set()
+        with self._lock:
+            if self._child is not None and self._stoppable:
+                self._child.stop()
+
+    def kill(self) -> None:
+        """The server ends: no child may outlive it."""
+        self.killed.set()
+        with self._lock:
+            if self._child is not None:
+                self._child.kill()
+
+
+class Pipeline:
+    """The stages and what they need; `work` runs in the thread of one job."""
+
+    def __init__(self, settings: TrainerSettings, store: JobStore, registry: Registry, datasets: Datasets) -> None:
+        self._settings = settings
+        self._store = store
+        self._registry = registry
+        self._datasets = datasets
+
+    def folder(self, job_id: str) -> Path:
+        """Where the job's pictures, checkpoints and converted files lie until it has ended well."""
+        return self._settings.data_dir.resolve() / "jobs" / job_id
+
+    def work(self, run: Run) -> str:
+        """Do the whole job; returns its last state, DONE or STOPPED. Raises BoardloopError, Aborted, ChildKilled."""
+        job = self._store.get(run.job_id)
+        asked = ParseDict(job.parameters, trainer_pb2.TrainingParameters())
+        folder = self.folder(job.id)
+        folder.mkdir(parents=True, exist_ok=True)
+        self._fetch(run, job, asked, folder)
+        stopped = self._train(run, job, folder)
+        self._finish(run, job, asked, folder)
+        if not self._settings.keep_job_folders:
+            shutil.rmtree(folder, ignore_errors=True)
+        return "STOPPED" if stopped else "DONE"
+
+    def _fetch(self, run: Run, job: Job, asked: trainer_pb2.TrainingParameters, folder: Path) -> None:
+        self._store.change(job.id, state="FETCHING", line=f"Fetching data set version {job.version_id}.")
+        told = time.monotonic()
+
+        def progress(done: int, total: int) -> None:
+            nonlocal told
+            if run.stop_asked.is_set() or run.killed.is_set():
+                raise Aborted
+            if time.monotonic() - told > _PROGRESS_EVERY_SECONDS:
+                told = time.monotonic()
+                self._store.change(job.id, progress=FETCHED * done / max(total, 1))
+
+        self._datasets.fetch(job.version_id, folder, progress)
+        weights = parameters.pretrained(asked.weights, self._settings)
+        config = parameters.config(asked, str(weights or ""), self._settings.training_threads)
+        (folder / "config.json").write_text(config.model_dump_json())
+        arguments = (str(folder), asked.target, "--check")
+        for _ in run.start("services.trainer.conversion", *arguments, stderr=folder / "check.log").events():
+            pass
+        if run.stop_asked.is_set():
+            raise Aborted
+
+    def _train(self, run: Run, job: Job, folder: Path) -> bool:
+        """Train unless that is done; returns whether a person ended it early."""
+        marker = folder / "trained.json"
+        if not marker.exists():
+            self._store.change(job.id, state="TRAINING", progress=FETCHED, line="Training.")
+            done: Event = {"stopped": True}
+            child = run.start("services.trainer.loop", str(folder), stderr=folder / "train.log", stoppable=True)
+            try:
+                for event in child.events():
+                    done = event if event["type"] == "done" else done
+                    self._follow(job, folder, event)
+            except ChildKilled as error:
+                if not run.stop_asked.is_set():
+                    raise
+                if not (folder / "best.pt").exists():  # the request came before the child could listen to it
+                    raise Aborted from error
+            marker.write_text(json.dumps({"stopped": done["stopped"]}))
+        return bool(json.loads(marker.read_text())["stopped"])
+
+    def _follow(self, job: Job, folder: Path, event: Event) -> None:
+        if event["type"] == "log":
+            self._store.change(job.id, line=event["message"])
+            return
+        if event["type"] not in ("step", "epoch"):
+            return
+        epochs = int(job.parameters["epochs"])
+        share = (event["epoch"] - 1 + event["step"] / event["steps"]) / epochs
+        progress = FETCHED + (TRAINED - FETCHED) * share
+        left = event["seconds_left"] + _SECONDS_A_SIMULATION * event["validation"]
+        if event["type"] == "step":
+            self._store.change(job.id, progress=progress, seconds_left=left)
+            return
+        line = (
+            f"Epoch {event['epoch']} of {epochs}: loss {event['loss']:.3f}, validation loss {event['val_loss']:.3f}, "
+            f"accuracy {event['val_accuracy']:.3f}, {event['images_per_s']:.0f} images/s."
+        )
+        self._store.add_epoch(
+            job.id,
+            line,
+            progress,
+            left,
+            epoch=event["epoch"],
+            train_loss=event["loss"],
+            validation_loss=event["val_loss"],
+            validation_accuracy=event["val_accuracy"],
+            learning_rate=event["lr"],
+            images_per_second=event["images_per_s"],
+        )
+
+    def _finish(self, run: Run, job: Job, asked: trainer_pb2.TrainingParameters, folder: Path) -> None:
+        self._store.change(job.id, state="CONVERTING", progress=TRAINED, seconds_left=0.0, line="Evaluating.")
+        child = run.start("services.trainer.conversion", str(folder), asked.target, stderr=folder / "convert.log")
+        began = time.monotonic()
+        for event in child.events():
+            if event["type"] == "evaluated":
+                model = self._register(job, asked, folder)
+                line = f"Registered model {model.id}: accuracy {event['accuracy']:.3f} in float."
+                self._store.change(job.id, model_id=model.id, line=line)
+            elif event["type"] == "progress":
+                share = event["done"] / event["total"]
+                left = (time.monotonic() - began) * (1 - share) / share if share else 0.0
+                line = f"{event['stage'].capitalize()}." if event["done"] in (0, event["total"]) else ""
+                progress = TRAINED + (1 - TRAINED) * (0.1 + 0.9 * share)
+                self._store.change(job.id, progress=progress, seconds_left=left, line=line)
+        file = self.register_file(self._store.get(job.id).model_id, asked.target, folder)
+        line = f"{file.file_name}: accuracy {file.evaluation['accuracy']:.3f}, agreement {file.agreement:.3f}."
+        self._store.change(job.id, line=line)
+
+    def _register(self, job: Job, asked: trainer_pb2.TrainingParameters, folder: Path) -> Model:
+        evaluation: dict[str, Any] = json.loads((folder / "evaluation.json").read_text())
+        return self._registry.add_model(
+            self._store.get(job.id),
+            f"{asked.backbone}-{asked.input_size}-{job.id}",
+            (folder / "best.pt").read_bytes(),
+            labels=evaluation["labels"],
+            backbone=asked.backbone,
+            input_size=asked.input_size,
+            evaluation=evaluation,
+            parameters=json.loads((folder / "config.json").read_text()),
+            weights_source=parameters.weights_source(asked.weights),
+        )
+
+    def register_file(self, model_id: str, target: str, folder: Path) -> ModelFile:
+        """Put what the conversion child wrote under `folder` into the registry."""
+        out = folder / "converted" / target
+        result = ConversionResult(**json.loads((out / "result.json").read_text()))
+        file = ModelFile(**vars(result))
+        golden = Golden.parse((out / "golden.npz").read_bytes())
+        return self._registry.add_file(model_id, file, (out / result.file_name).read_bytes(), golden)
+
+    def convert(self, model: Model, target: str) -> ModelFile:
+        """Convert a registered model for another target: fetches its data set version again. Takes up to minutes."""
+        folder = self._settings.data_dir.resolve() / "jobs" / f"convert-{model.id}-{target}"
+        shutil.rmtree(folder, ignore_errors=True)
+        try:
+            self._datasets.fetch(model.version_id, folder)
+            (folder / "best.pt").write_bytes(self._registry.read(model.id, ""))
+            child = Child("services.trainer.conversion", str(folder), target, stderr=folder / "convert.log")
+            for _ in child.events():
+                pass
+            return self.register_file(model.id, target, folder)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,67 @@
+"""Answers for one picture, by the float network or by the simulator of a converted file."""
+
+from __future__ import annotations
+
+import tempfile
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from services.trainer.convert import simulator
+from services.trainer.evaluate import softmax
+from services.trainer.imaging import to_input
+from services.trainer.registry import Registry
+
+__all__ = ["Predictor"]
+
+Logits = npt.NDArray[np.float32]
+Network = Callable[[npt.NDArray[np.uint8]], Logits]
+
+_LOADED_AT_ONCE = 4  # some 5 to 20 MB each
+
+
+class Predictor:
+    """Keeps the last few models loaded; calls take turns, as each uses all cores."""
+
+    def __init__(self, registry: Registry) -> None:
+        self._registry = registry
+        self._loaded: OrderedDict[tuple[str, str, str], Network] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def predict(self, model_id: str, target: str, picture: bytes) -> tuple[list[float], list[float]]:
+        """Logits and their softmax for a JPEG or PNG; `target` "" = the float network.
+
+        NotFound: no such model or file. InvalidInput: no whole picture.
+        """
+        model = self._registry.get(model_id)
+        pixels = to_input(picture, model.input_size, model.input_size)
+        digest = self._registry.file(model_id, target).sha256 if target else str(model.created_at)
+        with self._lock:
+            logits = self._network(model_id, target, digest)(pixels[None])
+        return logits[0].tolist(), softmax(logits)[0].tolist()
+
+    def _network(self, model_id: str, target: str, digest: str) -> Network:
+        """A model that was converted or trained again has another digest and is loaded anew."""
+        key = (model_id, target, digest)
+        if key not in self._loaded:
+            data = self._registry.read(model_id, target)
+            self._loaded[key] = simulator(target, data).run if target else _float_network(data)
+        self._loaded.move_to_end(key)
+        while len(self._loaded) > _LOADED_AT_ONCE:
+            self._loaded.popitem(last=False)
+        return self._loaded[key]
+
+
+def _float_network(checkpoint: bytes) -> Network:
+    from services.trainer.loop import load_checkpoint, predict  # torch: two seconds, only when it is needed
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "checkpoint.pt"
+        path.write_bytes(checkpoint)
+        model: Any = load_checkpoint(path).model
+    return lambda pixels: predict(model, pixels)

@@ -1,0 +1,157 @@
+"""TrainingService and ModelService of proto/boardloop/trainer/v1: each method calls the room that does the work."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import grpc
+from google.protobuf.json_format import MessageToDict
+
+from services.common.errors import FailedPrecondition, TooManyRequests
+from services.common.rpc import RpcServer
+from services.rpc.boardloop.trainer.v1 import trainer_pb2 as pb
+from services.rpc.boardloop.trainer.v1 import trainer_pb2_grpc
+from services.trainer.convert import TARGETS
+from services.trainer.datasets import Datasets
+from services.trainer.jobs import Jobs
+from services.trainer.messages import file_message, job_message, model_message
+from services.trainer.parameters import resolved
+from services.trainer.pipeline import Pipeline
+from services.trainer.prediction import Predictor
+from services.trainer.registry import Registry
+from services.trainer.store import ENDED, JobStore
+
+__all__ = ["RPC_WORKERS", "ModelService", "Rooms", "TrainingService", "add_services"]
+
+RPC_WORKERS = 32
+WATCHERS = 24  # each holds a worker; the others stay free for short calls
+_WATCH_SECONDS = 1.0  # how soon a watcher notices that its caller went away
+
+
+@dataclass(frozen=True)
+class Rooms:
+    """What the services hand their calls to."""
+
+    store: JobStore
+    jobs: Jobs
+    datasets: Datasets
+    pipeline: Pipeline
+    registry: Registry
+    predictor: Predictor
+
+
+class TrainingService(trainer_pb2_grpc.TrainingServiceServicer):
+    def __init__(self, rooms: Rooms) -> None:
+        self._rooms = rooms
+        self._watchers = threading.BoundedSemaphore(WATCHERS)
+
+    def StartJob(self, request: pb.StartJobRequest, context: grpc.ServicerContext) -> pb.StartJobResponse:
+        parameters = resolved(request.parameters)
+        version = self._rooms.datasets.version(request.version_id)
+        if version.project_id != request.project_id:
+            raise FailedPrecondition(
+                "VERSION_OF_ANOTHER_PROJECT",
+                f"Data set version {request.version_id} does not belong to project {request.project_id}.",
+                fix="Choose a version of the same project.",
+            )
+        values = MessageToDict(parameters, preserving_proto_field_name=True, always_print_fields_with_no_presence=True)
+        job = self._rooms.jobs.submit(request.project_id, request.version_id, values)
+        return pb.StartJobResponse(job=self._message(job.id))
+
+    def GetJob(self, request: pb.GetJobRequest, context: grpc.ServicerContext) -> pb.GetJobResponse:
+        return pb.GetJobResponse(job=self._message(request.job_id))
+
+    def ListJobs(self, request: pb.ListJobsRequest, context: grpc.ServicerContext) -> pb.ListJobsResponse:
+        return pb.ListJobsResponse(jobs=[job_message(job) for job in self._rooms.store.of_project(request.project_id)])
+
+    def StopJob(self, request: pb.StopJobRequest, context: grpc.ServicerContext) -> pb.StopJobResponse:
+        self._rooms.jobs.ask_stop(request.job_id)
+        return pb.StopJobResponse(job=self._message(request.job_id))
+
+    def ResumeJob(self, request: pb.ResumeJobRequest, context: grpc.ServicerContext) -> pb.ResumeJobResponse:
+        self._rooms.jobs.resume(request.job_id)
+        return pb.ResumeJobResponse(job=self._message(request.job_id))
+
+    def WatchJob(self, request: pb.WatchJobRequest, context: grpc.ServicerContext) -> Iterator[pb.WatchJobResponse]:
+        if not self._watchers.acquire(blocking=False):
+            raise TooManyRequests(
+                "TOO_MANY_WATCHERS", f"{WATCHERS} calls watch jobs already.", fix="Close a page, or use GetJob."
+            )
+        try:
+            yield from self._watch(request.job_id, context)
+        finally:
+            self._watchers.release()
+
+    def _watch(self, job_id: str, context: grpc.ServicerContext) -> Iterator[pb.WatchJobResponse]:
+        changes = self._rooms.store.changes
+        told = -1
+        while context.is_active():
+            seen = changes.count(job_id)
+            if seen != told:
+                job = self._message(job_id)
+                yield pb.WatchJobResponse(job=job)
+                told = seen
+                if pb.JobState.Name(job.state).removeprefix("JOB_STATE_") in ENDED:
+                    return
+            changes.wait(job_id, seen, _WATCH_SECONDS)
+
+    def _message(self, job_id: str) -> pb.Job:
+        return job_message(self._rooms.store.get(job_id), self._rooms.store.log(job_id))
+
+
+class ModelService(trainer_pb2_grpc.ModelServiceServicer):
+    def __init__(self, rooms: Rooms) -> None:
+        self._rooms = rooms
+        self._converting = threading.Lock()
+
+    def GetModel(self, request: pb.GetModelRequest, context: grpc.ServicerContext) -> pb.GetModelResponse:
+        return pb.GetModelResponse(model=model_message(self._rooms.registry.get(request.model_id)))
+
+    def ListModels(self, request: pb.ListModelsRequest, context: grpc.ServicerContext) -> pb.ListModelsResponse:
+        models = self._rooms.registry.of_project(request.project_id)
+        return pb.ListModelsResponse(models=[model_message(model) for model in models])
+
+    def DownloadModel(
+        self, request: pb.DownloadModelRequest, context: grpc.ServicerContext
+    ) -> Iterator[pb.DownloadModelResponse]:
+        for index, (name, size, data) in enumerate(self._rooms.registry.blocks(request.model_id, request.target)):
+            yield pb.DownloadModelResponse(file_name="" if index else name, size_bytes=size, data=data)
+
+    def ConvertModel(self, request: pb.ConvertModelRequest, context: grpc.ServicerContext) -> pb.ConvertModelResponse:
+        model = self._rooms.registry.get(request.model_id)
+        if not self._converting.acquire(blocking=False):
+            raise TooManyRequests("CONVERTING", "Another model is being converted.", fix="Try again in a minute.")
+        try:
+            return pb.ConvertModelResponse(file=file_message(self._rooms.pipeline.convert(model, request.target)))
+        finally:
+            self._converting.release()
+
+    def ListTargets(self, request: pb.ListTargetsRequest, context: grpc.ServicerContext) -> pb.ListTargetsResponse:
+        targets = [
+            pb.Target(id=target.id, title=target.title, board_type=target.id.partition("-")[0], format=target.format)
+            for target in TARGETS.values()
+        ]
+        return pb.ListTargetsResponse(targets=targets)
+
+    def Predict(self, request: pb.PredictRequest, context: grpc.ServicerContext) -> pb.PredictResponse:
+        logits, scores = self._rooms.predictor.predict(request.model_id, request.target, request.jpeg)
+        return pb.PredictResponse(logits=logits, scores=scores)
+
+    def GetGolden(self, request: pb.GetGoldenRequest, context: grpc.ServicerContext) -> pb.GetGoldenResponse:
+        golden = self._rooms.registry.golden(request.model_id, request.target)
+        _, channels, height, width = golden.inputs.shape
+        cases = [
+            pb.GoldenCase(input_u8_chw=pixels.tobytes(), output=output.tolist())
+            for pixels, output in zip(golden.inputs, golden.outputs, strict=True)
+        ]
+        return pb.GetGoldenResponse(width=width, height=height, channels=channels, cases=cases)
+
+
+def add_services(server: RpcServer, rooms: Rooms) -> None:
+    """Register both services."""
+    training, model = TrainingService(rooms), ModelService(rooms)
+    package = "boardloop.trainer.v1"
+    server.add(trainer_pb2_grpc.add_TrainingServiceServicer_to_server, training, f"{package}.TrainingService")
+    server.add(trainer_pb2_grpc.add_ModelServiceServicer_to_server, model, f"{package}.ModelService")
