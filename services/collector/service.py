@@ -48,8 +48,10 @@ class Collector:
         self._answers = Answers(self._bus)
         self.roster = Roster(self._database, record_fernet(key))
         self.projects = Projects(self._database)
-        self._captures = Captures(self._database, self._store)
-        self._ingest = Ingest(settings, self.roster, self.projects, self._captures, self._store, self._answers)
+        self.captures = Captures(self._database, self._store)
+        self.browser = Browser(self._database)
+        self.datasets = Datasets(self._database, self._store)
+        self._ingest = Ingest(settings, self.roster, self.projects, self.captures, self._store, self._answers)
         self._server = RpcServer(SERVICE, settings.grpc_address, key)
 
     def start(self) -> int:
@@ -68,6 +70,10 @@ class Collector:
         log.info("collector_ready", grpc_port=self.port, boards=len(self.roster.all()))
         return self.port
 
+    def wait_connected(self, timeout: float) -> None:
+        """Returns once the broker is reached; Unavailable after `timeout` seconds."""
+        self._bus.wait_connected(timeout)
+
     def stop(self) -> None:
         """First no more calls and frames, then the work in hand, then the connections."""
         self._server.stop()
@@ -81,9 +87,9 @@ class Collector:
             settings=self.settings,
             store=self._store,
             projects=self.projects,
-            captures=self._captures,
-            browser=Browser(self._database),
-            datasets=Datasets(self._database, self._store),
+            captures=self.captures,
+            browser=self.browser,
+            datasets=self.datasets,
             thumbnails=Thumbnails(self.settings.thumbnail_cache_bytes),
         )
 
