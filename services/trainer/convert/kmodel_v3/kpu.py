@@ -175,12 +175,6 @@ class KpuUnit:
     """One convolution ready to run: accumulator, normalisation, activation and pooling."""
 
     def __init__(self, conv: KpuConv, rounding: Rounding = Rounding.HALF_AWAY, name: str = "K210_CONV") -> None:
-        if conv.shape.pool in (2, 4, 8, 9):
-            raise UnsupportedModel(
-                "KMODEL_POOL",
-                f"layer {name}: nobody has checked how pool type {conv.shape.pool} rounds or pads on the KPU.",
-                fix="Use 2x2 maximum pooling.",
-            )
         self.conv, self.rounding, self.name = conv, rounding, name
         self.accumulate = Accumulator(conv)
         # Left-top pooling keeps one position of each square, so only those are computed.

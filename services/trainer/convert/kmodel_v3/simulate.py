@@ -27,6 +27,8 @@ MAX_WORK = 20_000_000_000  # multiply-adds of one image; MobileNetV1-1.0 at 224x
 STEP_WORK, BYTE_WORK = 50_000, 10  # what an array operation and a byte of a CPU layer cost in the same unit
 CHUNK_BYTES = 24 << 20  # of feature maps in work at once
 
+UNCHECKED_POOLS = (2, 4, 8, 9)  # mean pooling, and pooling with stride 1
+
 Shape = tuple[int, int, int]
 
 
@@ -148,6 +150,8 @@ class KModelSimulator:
         source.last_use = i
         if min(shape.out_height, shape.out_width) < 1:
             raise self._refuse(i, f"the output of {shape} is empty")
+        if shape.pool in UNCHECKED_POOLS:
+            raise self._refuse(i, f"nobody has checked how pool type {shape.pool} rounds or pads on the KPU")
         out = (shape.out_channels, shape.out_height, shape.out_width)
         if conv.target_row < source.end and source.row < conv.target_row + rows(*out):
             raise self._refuse(i, f"its output rows from {conv.target_row} overlap its input rows")
