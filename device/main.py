@@ -18,8 +18,7 @@ def pick_port():
     if setting("BOARDLOOP_PORT") == "sim":
         from ports import sim
 
-        root = sim.storage_folder(setting("BOARDLOOP_ROOT"))
-        return sim.Port(setting("BOARDLOOP_PERIPHERALS"), setting("BOARDLOOP_TOKEN"), root)
+        return sim.Port(setting("BOARDLOOP_PERIPHERALS"), setting("BOARDLOOP_TOKEN"), setting("BOARDLOOP_ROOT"))
     if sys.platform in ("MaixPy", "CanMV"):
         try:
             import KPU  # noqa: F401  MaixPy has it at the top; CanMV keeps it in `maix`

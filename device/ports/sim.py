@@ -20,7 +20,6 @@ try:
 except ImportError:
     import json
 import gc
-import os
 import select
 import socket
 import struct
@@ -106,9 +105,9 @@ def send_all(sock, data):
 
 
 class Link:
-    """A TCP connection with the manners of the K210's: recv gives b'' on a time-out and at the end alike.
+    """A TCP connection. `half_duplex` gives it the manners of an ESP8285 (MaixPy, modesp8285.c).
 
-    `half_duplex`: what has come in and was not read is thrown away by send, as the ESP8285 firmware does.
+    There, send throws away what has come in and was not read, and recv gives b'' on a time-out and at the end alike.
     """
 
     def __init__(self, sock, host, half_duplex):
@@ -135,10 +134,10 @@ class Link:
                 self.host.listen(0)
                 self.host.fresh = False
                 return b""
-        try:
-            return self.sock.recv(count)
-        except OSError:  # reset by the other side: the end
-            return b""
+        data = self.sock.recv(count)
+        if not data and not self.half_duplex:
+            raise OSError("closed by the other side")
+        return data
 
     def close(self):
         self.sock.close()
@@ -235,19 +234,8 @@ class Port:
         return time.ticks_diff(a, b) if hasattr(time, "ticks_diff") else a - b
 
     def sleep_ms(self, count):
-        if self.host.fresh:
-            self.host.fresh = False
-        elif self.host.listen(count):
-            self.host.fresh = False
+        if not self.host.presses:
+            self.host.listen(count)
 
     def feed(self):
         pass
-
-
-def storage_folder(path):
-    """Makes the folder of a new board; parents exist."""
-    try:
-        os.mkdir(path)
-    except OSError:
-        os.stat(path)  # there already; a missing parent raises here
-    return path

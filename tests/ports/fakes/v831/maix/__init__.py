@@ -1,0 +1,1 @@
+"""MaixPy3's `maix`."""

@@ -1,0 +1,7 @@
+"""maix.display."""
+
+shown = []
+
+
+def show(picture):
+    shown.append(picture)
