@@ -43,6 +43,8 @@ def check_jpeg(data: bytes, max_pixels: int) -> Size:
             image.load()
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise _too_large("is a decompression bomb", max_pixels) from error
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, struct.error, IndexError, KeyError) as error:
+    except UnidentifiedImageError as error:
+        raise InvalidInput("NOT_JPEG", "the picture has no header of a JPEG", fix="Send a JPEG.") from error
+    except (OSError, SyntaxError, ValueError, struct.error, IndexError, KeyError) as error:
         raise InvalidInput("NOT_JPEG", f"the picture does not decode: {error}", fix="Send a whole JPEG.") from error
     return Size(width, height)
