@@ -342,6 +342,8 @@ class App:
 
     def report(self):
         """Send REPORT: the release's state and what waits here. Repeated every minute, as nobody answers it."""
+        if not self.link.ready:
+            return
         self._report_at = self.clock.now() + REPORT_MS
         release, state, reason = self.update.status()
         report = {

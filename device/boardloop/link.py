@@ -203,6 +203,8 @@ class Link:
 
     def poll(self):
         """READY: wait for one silence at most for one packet, keep the connection alive -> True when a packet came."""
+        if self.state != READY:
+            return False
         try:
             if self._listen():
                 return True

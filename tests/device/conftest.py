@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -15,7 +16,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.device.fake_server import FakeServer
+from services.common.keys import BoardKeys
+from tests.device.fake_server import BOARD, FakeServer
 
 ROOT = Path(__file__).resolve().parents[2]
 ON_BOARD = Path(__file__).parent / "on_board"
@@ -148,6 +150,7 @@ class TestBoard:
         settings = {"ROOT": self.root, "CODE": self.server.code} | environment
         out = self.interpreter.run("board.py", timeout=timeout, **settings)
         self.output += out
+        self.server.sync()
         return out
 
     def run_until_power_cut(self, timeout: float = 60, **environment: object) -> bool:
@@ -157,7 +160,16 @@ class TestBoard:
         out, _ = process.communicate(timeout=timeout)
         self.output += out
         assert process.returncode in (0, -9), out
+        self.server.sync()
         return process.returncode == -9
+
+    def pair(self, signer: str) -> None:
+        """Give it an identity as a finished pairing leaves it, and the server the same."""
+        secret = bytes(range(100, 116))
+        self.server.keys, self.server.pairing = BoardKeys.derive(secret), False
+        self.root.mkdir()
+        identity = {"host": "127.0.0.1", "port": self.server.port, "board": BOARD, "secret": secret.hex()}
+        (self.root / "boardloop.json").write_text(json.dumps(identity | {"paired": True, "signer": signer}))
 
     @property
     def confirmed(self) -> list[int]:

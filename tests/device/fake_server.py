@@ -84,6 +84,12 @@ class FakeServer:
         with self.changed:
             assert self.changed.wait_for(condition, seconds), f"not within {seconds} s; acks {self.acks[-5:]}"
 
+    def sync(self) -> None:
+        """Everything that the broker had before has been handled when this returns."""
+        mark = secrets.token_bytes(8)
+        self.client.publish("bl/sync/state", mark)
+        self.wait(lambda: mark in self.states)
+
     # --- sending
 
     def publish(self, word: str, data: bytes, retain: bool = False) -> None:

@@ -2,7 +2,8 @@
 
 Environment: ROOT (storage), PRESSES ("short,long,…", one a round), UNTIL (what ends the run: empty, COMMITTED, FAILED,
 online, never), CODE (what its camera sees), LINK (plain, half: loses what comes while it sends), RENAME (posix, refuse,
-fat), KILL_AT (the storage operation at which power goes), FREE (bytes of storage), FLAT, BLOCK, CHUNK, JPEG (bytes of a picture).
+fat), KILL_AT (the storage operation at which power goes), FREE (bytes of storage), FLAT, BLOCK, CHUNK, JPEG (bytes
+of a picture), AWAKE (start of the text after which the presses begin).
 Prints what the display shows, and one line "model <first bytes>" for each model the chip gets.
 """
 
@@ -50,7 +51,7 @@ class Link:
 
     def recv(self, count):
         """Blocks until all `count` bytes came or nothing came for a while: then what there is, b'' too."""
-        self.sock.settimeout(0.3)
+        self.sock.settimeout(0.15)
         data = b""
         try:
             while len(data) < count:
@@ -121,7 +122,7 @@ class Port:
         return self.presses.pop(0) if self.presses and self.awake else None
 
     def show(self, text, image=None):
-        self.awake = self.awake or text.startswith("Label")
+        self.awake = self.awake or text.startswith(setting("AWAKE", "Label"))
         print(text)
 
     def scan_qr(self):
@@ -258,10 +259,12 @@ def fuse_storage():
 
 
 def done(app, until):
+    if not app.link.ready:
+        return False
     if until == "empty":
         return not app.port.presses and not app.outbox.waiting
     if until == "online":
-        return app.link.ready
+        return True
     if until in ("COMMITTED", "FAILED"):
         return app.update.status()[1] == until and not app.port.presses and not app.update.exclusive
     return False
@@ -276,6 +279,8 @@ def main():
     while not done(app, until):
         app.step()
     app.report()
+    while app.link.poll():  # closing a socket with unread data in it would take back what was sent
+        pass
     app.link.drop()
     print("done")
 
