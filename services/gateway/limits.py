@@ -1,0 +1,70 @@
+"""ASGI middleware of the API: bodies have a limit, requests are counted and timed."""
+
+from __future__ import annotations
+
+import time
+
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from services.common import metrics
+from services.gateway.problems import problem
+
+__all__ = ["BodyLimit", "RequestMetrics"]
+
+REQUESTS = metrics.counter("gateway_requests", "REST requests.", ("method", "route", "status"))
+SECONDS = metrics.histogram("gateway_request_seconds", "Time to the first byte of the answer.", ("route",))
+
+
+class BodyLimit:
+    """Answers 413 to a body over `limit` bytes, declared or chunked, without reading it all."""
+
+    def __init__(self, app: ASGIApp, limit: int) -> None:
+        self._app = app
+        self._limit = limit
+        self._words = f"The body is larger than {limit} bytes (BOARDLOOP_UPLOAD_LIMIT_BYTES)."
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return await self._app(scope, receive, send)
+        declared = dict(scope["headers"]).get(b"content-length", b"0")
+        if declared.isdigit() and int(declared) > self._limit:
+            answer = problem(
+                413, "REQUEST_TOO_LARGE", self._words, "Send fewer or smaller files at once.", limit=str(self._limit)
+            )
+            return await answer(scope, receive, send)
+        await self._app(scope, self._counted(receive), send)
+
+    def _counted(self, receive: Receive) -> Receive:
+        received = 0
+
+        async def counted() -> Message:
+            nonlocal received
+            message = await receive()
+            received += len(message.get("body", b""))
+            if received > self._limit:
+                raise HTTPException(413, self._words)
+            return message
+
+        return counted
+
+
+class RequestMetrics:
+    """Counts and times requests by route (not by path: ids would make endless series)."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return await self._app(scope, receive, send)
+        start = time.perf_counter()
+
+        async def counting(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                route = getattr(scope.get("route"), "path", "unknown")
+                REQUESTS.labels(scope["method"], route, str(message["status"])).inc()
+                SECONDS.labels(route).observe(time.perf_counter() - start)
+            await send(message)
+
+        await self._app(scope, receive, counting)

@@ -1,0 +1,153 @@
+"""Data sets: the grid of pictures, their labels, uploads and versions."""
+
+from __future__ import annotations
+
+from html import escape
+
+from fastapi import Request
+from fastapi.responses import RedirectResponse
+from nicegui import ui
+from nicegui.events import GenericEventArguments
+
+from services.gateway.pages.capture_grid import CaptureGrid
+from services.gateway.pages.layout import Page, button, find_project, html, mark, open_page
+from services.gateway.pages.version_list import version_panel
+from services.gateway.pages.words import UNLABELLED, label_colour
+from services.rpc.boardloop.collector.v1 import collector_pb2 as collector
+
+__all__: list[str] = []
+
+
+@ui.page("/projects/{project_id}/datasets")
+async def datasets_page(request: Request, project_id: str) -> RedirectResponse | None:
+    page = await open_page(request)
+    if not isinstance(page, Page):
+        return page
+    project = await find_project(page, project_id)
+    if project is None:
+        return None
+    t = page.t
+    with page.frame(t("datasets.title"), here="datasets", project=project):
+        subtitle, actions = page.head(t("datasets.title"), t("common.loading"))
+        with actions:
+            button(
+                t("datasets.upload"),
+                "plain",
+                lambda: _upload_dialog(page, project).open(),
+                icon="upload",
+                test="upload",
+            )
+        with ui.element("div").classes("with-aside full"):
+            with ui.element("section").classes("stack"):
+                filters = Filters(page, project)
+                grid = CaptureGrid(page, project, filters.chosen)
+                filters.on_change(grid.reload)
+            version_panel(page, project)
+        html(t("datasets.upload_hint"), "drop")
+
+    async def show(counts: collector.CountCapturesResponse) -> None:
+        subtitle.set_content(escape(t("datasets.subtitle", total=counts.total)))
+        filters.show(counts)
+        await grid.reload()
+
+    page.listen(page.context.live.counts(project_id), show)
+    return None
+
+
+class Filters:
+    """Chips with a count per label, and a choice of board."""
+
+    def __init__(self, page: Page, project: collector.Project) -> None:
+        self._page = page
+        self._labels = list(project.labels)
+        self.chosen = collector.CaptureFilter(project_id=project.id)
+        self._counts = collector.CountCapturesResponse()
+        self._changed = page.action(self._nothing)
+        with ui.element("div").classes("line wrap full"):
+            self._chips = ui.element("div").classes("line wrap chips grow")
+            self._boards = ui.select({"": page.t("datasets.all_boards")}, value="", on_change=self._choose_board)
+            self._boards.props("outlined dense options-dense " + mark("filter-board")).classes("hidden")
+
+    def on_change(self, reload: object) -> None:
+        """What to call after the filter has changed."""
+        self._changed = self._page.action(reload)  # type: ignore[arg-type]
+
+    def show(self, counts: collector.CountCapturesResponse) -> None:
+        """Draws the chips with these counts."""
+        self._counts = counts
+        known = {item.label: item.count for item in counts.labels}
+        t = self._page.t
+        self._chips.clear()
+        with self._chips:
+            self._chip(t("common.all"), None, counts.total, "")
+            for label in [*self._labels, *(one for one in known if one and one not in self._labels)]:
+                self._chip(label, label, known.get(label, 0), label_colour(label, self._labels))
+            if known.get(""):
+                self._chip(t("datasets.unlabelled"), "", known[""], UNLABELLED)
+        names = {item.board_id: f"{item.board_id or t('datasets.uploads')} · {item.count}" for item in counts.boards}
+        self._boards.classes(remove="hidden") if len(names) > 1 else self._boards.classes("hidden")
+        options = {"": t("datasets.all_boards")} | {board: name for board, name in names.items() if board}
+        if self._boards.options != options:
+            self._boards.set_options(options)
+
+    def _chip(self, text: str, label: str | None, count: int, colour: str) -> None:
+        here = self.chosen.label if self.chosen.HasField("label") else None
+        chip = ui.element("button").classes("chip on" if label == here else "chip")
+        chip.props(mark(f"filter-{'all' if label is None else label or 'unlabelled'}") + ' type="button"')
+        with chip:
+            dot = f'<i class="dot" style="--c:{colour}"></i>' if colour else ""
+            html(f"{dot}{escape(text)} <b>{count}</b>", tag="span").classes("line")
+
+        async def choose() -> None:
+            self.chosen.ClearField("label")
+            if label is not None:
+                self.chosen.label = label
+            self.show(self._counts)
+            await self._changed()
+
+        chip.on("click", choose)
+
+    async def _choose_board(self) -> None:
+        self.chosen.board_id = self._boards.value or ""
+        await self._changed()
+
+    async def _nothing(self) -> None:
+        return
+
+
+def _upload_dialog(page: Page, project: collector.Project) -> ui.dialog:
+    t = page.t
+    with ui.dialog() as dialog, ui.card().classes("dialog"):
+        html(t("datasets.upload"), tag="h2")
+        html(t("datasets.upload_hint"), "muted")
+        zone = (
+            ui.element("div").props(f'data-upload-zone data-project="{project.id}" data-label=""').classes("stack full")
+        )
+        with zone:
+            choices = {"": t("datasets.unlabelled")} | {label: label for label in project.labels}
+            label = ui.select(choices, value="", label=t("datasets.upload_as")).props(
+                "outlined " + mark("upload-label")
+            )
+            state = html("", "muted num").props(mark("upload-state"))
+            problem = html("", "error-box hidden").props(mark("upload-error"))
+            files = ui.element("input").props(
+                'type="file" multiple accept="image/jpeg" data-upload ' + mark("upload-files")
+            )
+            files.classes("hidden")
+        label.on_value_change(lambda: zone.props(f'data-label="{escape(label.value or "")}"'))
+
+        def step(event: GenericEventArguments) -> None:
+            detail = event.args["detail"]
+            key = "datasets.uploaded" if detail["done"] == detail["total"] else "datasets.uploading"
+            state.set_content(escape(t(key, **{k: detail[k] for k in ("done", "total", "stored", "known")})))
+            problem.set_content(escape(detail["error"]))
+            problem.classes(remove="hidden") if detail["error"] else problem.classes("hidden")
+
+        zone.on("upload-step", step, args=["detail"])
+        with ui.element("div").classes("foot"):
+            button(t("common.close"), "ghost", dialog.close)
+            pick = f'document.getElementById("{files.html_id}").click()'
+            button(t("datasets.choose_files"), "primary", lambda: None, icon="add_photo_alternate").on(
+                "click", js_handler=f"() => {pick}"
+            )
+    return dialog

@@ -1,0 +1,136 @@
+"""One job, live: progress, curves, log, and the buttons that stop or resume it."""
+
+from __future__ import annotations
+
+from html import escape
+from typing import Any
+
+from nicegui import ui
+
+from services.gateway.pages.layout import Page, button, html, mark
+from services.gateway.pages.words import duration, job_state, percent, tag
+from services.gateway.upstream import ask
+from services.rpc.boardloop.trainer.v1 import trainer_pb2 as trainer
+
+__all__ = ["JobView"]
+
+RUNNING = {"QUEUED", "FETCHING", "TRAINING", "CONVERTING"}
+RESUMABLE = {"FAILED", "INTERRUPTED"}
+TRAIN, VALIDATION, ACCURACY = "#94a3b8", "#d55e00", "#0f8f80"
+AXIS = "#8a958f"  # readable on the light and on the dark card
+
+
+class JobView:
+    """Follows one job until `end()`."""
+
+    def __init__(self, page: Page, job_id: str) -> None:
+        self.job_id = job_id
+        self._page = page
+        self._epochs = 0
+        t = page.t
+        with ui.element("section").classes("card stack").props(mark("job-view")):
+            with ui.element("div").classes("line between wrap full"):
+                self._title = html("", "line grow")
+                self._stop = button(
+                    t("training.stop"), "danger small", page.action(self._stop_job), icon="stop", test="job-stop"
+                )
+                self._resume = button(
+                    t("training.resume"),
+                    "plain small",
+                    page.action(self._resume_job),
+                    icon="play_arrow",
+                    test="job-resume",
+                )
+                self._model = html("").props(mark("job-model"))
+            self._bar = html("", "full")
+            self._line = html("", "line between wrap muted num full")
+            self._error = html("", "error-box hidden full").props(mark("job-error"))
+        with ui.element("section").classes("card charts full"):
+            self._loss = self._chart(
+                t("training.loss"), [(t("training.train_loss"), TRAIN), (t("training.validation_loss"), VALIDATION)]
+            )
+            self._accuracy = self._chart(t("training.accuracy"), [(t("training.accuracy"), ACCURACY)], top=1.0)
+        with ui.element("section").classes("card stack full"):
+            html(t("training.log"), "section-title", tag="h2")
+            self._log = html("", "full").props(mark("job-log"))
+        self._subscription = page.listen(page.context.live.job(job_id), self._show)
+
+    def end(self) -> None:
+        """Another job takes the place."""
+        self._subscription.end()
+
+    def _chart(self, title: str, series: list[tuple[str, str]], top: float | None = None) -> ui.echart:
+        options: dict[str, Any] = {
+            "title": {"text": title, "textStyle": {"fontSize": 14, "fontWeight": 600, "color": AXIS}, "left": 0},
+            "grid": {"left": 44, "right": 14, "top": 52, "bottom": 28},
+            "legend": {"show": len(series) > 1, "right": 0, "top": 0, "icon": "roundRect", "itemWidth": 14,
+                       "itemHeight": 4, "textStyle": {"color": AXIS}},
+            "tooltip": {"trigger": "axis"},
+            "animationDuration": 300,
+            "xAxis": {"type": "category", "data": [], "axisLine": {"lineStyle": {"color": AXIS}},
+                      "axisTick": {"show": False}},
+            "yAxis": {"type": "value", "min": 0, "max": top, "axisLabel": {"color": AXIS},
+                      "splitLine": {"lineStyle": {"color": AXIS, "opacity": 0.18}}},
+            "series": [
+                {"type": "line", "name": name, "data": [], "color": colour, "smooth": 0.2, "showSymbol": False,
+                 "lineStyle": {"width": 2.5}}
+                for name, colour in series
+            ],
+        }  # fmt: skip
+        return ui.echart(options).classes("chart").props(mark("chart"))
+
+    async def _show(self, answer: trainer.GetJobResponse) -> None:
+        job = answer.job
+        t = self._page.t
+        word, tone = job_state(job)
+        state = tag(t("job." + word), tone).replace("<span", f'<span data-testid="job-state" data-state="{word}"', 1)
+        self._title.set_content(f'<h2 class="section-title">{escape(t("training.job", id=job.id[:8]))}</h2>{state}')
+        bar = {"DONE": "good", "FAILED": "bad"}.get(word, "")
+        self._bar.set_content(f'<div class="bar {bar}"><div style="width:{job.progress * 100:.1f}%"></div></div>')
+        self._line.set_content("".join(f"<span>{escape(part)}</span>" for part in self._facts(job, word)))
+        self._stop.classes(remove="hidden") if word in RUNNING else self._stop.classes("hidden")
+        self._resume.classes(remove="hidden") if word in RESUMABLE else self._resume.classes("hidden")
+        link = f"/projects/{job.project_id}/models?model={job.model_id}"
+        self._model.set_content(
+            f'<a class="btn plain small" href="{link}">{t("training.see_model")}</a>' if job.model_id else ""
+        )
+        self._error.set_content(escape(job.error))
+        self._error.classes(remove="hidden") if job.error else self._error.classes("hidden")
+        self._log.set_content(f'<pre class="log"><span>{escape(chr(10).join(job.log)) or "—"}</span></pre>')
+        self._draw(job)
+
+    def _facts(self, job: trainer.Job, word: str) -> list[str]:
+        t = self._page.t
+        facts = [f"{job.progress:.0%}"]
+        if job.epochs:
+            facts.append(f"{t('training.epoch')} {job.epochs[-1].epoch} / {job.parameters.epochs}")
+            facts.append(t("training.best", accuracy=percent(max(epoch.validation_accuracy for epoch in job.epochs))))
+            facts.append(t("training.speed", rate=f"{job.epochs[-1].images_per_second:.0f}"))
+        if word in RUNNING and job.seconds_left:
+            facts.append(t("training.left", time=duration(job.seconds_left, t)))
+        return facts
+
+    def _draw(self, job: trainer.Job) -> None:
+        if len(job.epochs) == self._epochs:
+            return
+        self._epochs = len(job.epochs)
+        numbers = [epoch.epoch for epoch in job.epochs]
+        dots = len(numbers) < 3  # a line through one point is invisible
+        curves = (
+            (self._loss, ([e.train_loss for e in job.epochs], [e.validation_loss for e in job.epochs])),
+            (self._accuracy, ([e.validation_accuracy for e in job.epochs],)),
+        )
+        for chart, columns in curves:
+            chart.options["xAxis"]["data"] = numbers
+            for series, column in zip(chart.options["series"], columns, strict=True):
+                series["data"] = [round(value, 5) for value in column]
+                series["showSymbol"] = dots
+            chart.update()
+
+    async def _stop_job(self) -> None:
+        await ask(self._page.upstream.training.StopJob(trainer.StopJobRequest(job_id=self.job_id)))
+        self._page.context.live.job(self.job_id).refresh()
+
+    async def _resume_job(self) -> None:
+        await ask(self._page.upstream.training.ResumeJob(trainer.ResumeJobRequest(job_id=self.job_id)))
+        self._page.context.live.job(self.job_id).refresh()

@@ -1,0 +1,120 @@
+"""The form that starts a training: few fields, each with one sentence of help."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from html import escape
+
+from nicegui import ui
+
+from services.common.errors import BoardloopError
+from services.gateway.pages.layout import Page, button, html, mark
+from services.gateway.upstream import ask
+from services.rpc.boardloop.collector.v1 import collector_pb2 as collector
+from services.rpc.boardloop.trainer.v1 import trainer_pb2 as trainer
+
+__all__ = ["TrainingForm"]
+
+BACKBONES = {"mobilenet_v1_0.5": "MobileNetV1 0.5"}
+SIZES = {size: f"{size} × {size}" for size in (96, 128, 160, 192, 224)}
+DEFAULT_TARGET = "k210-kmodel-v3"
+
+
+class TrainingForm:
+    """A card with the version, the parameters and the start button."""
+
+    def __init__(self, page: Page, project: collector.Project, version: str) -> None:
+        self._page = page
+        self._project = project
+        self._wanted = version
+        self._started: Callable[[str], None] = lambda _: None
+        t = page.t
+        with ui.element("section").classes("card stack"):
+            html(t("training.new"), "section-title", tag="h2")
+            self._without = html(
+                f'{escape(t("training.need_version"))} <a href="/projects/{project.id}/datasets">'
+                f"{escape(t('training.to_datasets'))}</a>",
+                "muted hidden",
+            )
+            self._fields = ui.element("div").classes("stack full")
+            with self._fields:
+                self._build()
+        page.listen(page.context.live.versions(project.id), self._show_versions)
+
+    def on_started(self, then: Callable[[str], None]) -> None:
+        """What to do with the id of a job that was started."""
+        self._started = then
+
+    def _build(self) -> None:
+        t = self._page.t
+        self._version = ui.select({}, label=t("training.version")).props("outlined " + mark("train-version"))
+        self._epochs = self._number("epochs", 15, 1, 1000)
+        weights = {"imagenet": t("training.weights_imagenet"), "none": t("training.weights_none")}
+        self._weights = self._select("weights", weights, "imagenet")
+        with (
+            ui.expansion(t("training.more")).classes("full").props("dense " + mark("train-more")),
+            ui.element("div").classes("stack"),
+        ):
+            self._backbone = self._select("backbone", BACKBONES, "mobilenet_v1_0.5")
+            self._input = self._select("input", SIZES, 128)
+            self._target = self._select("target", {DEFAULT_TARGET: DEFAULT_TARGET}, DEFAULT_TARGET)
+            self._batch = self._number("batch", 16, 1, 512)
+            self._rate = self._number("rate", 0, 0, 10, precision=None)
+            self._seed = self._number("seed", 1, 0, 2**31)
+        ui.timer(0.1, self._load_targets, once=True)
+        start = button(
+            t("training.start"), "primary", self._page.action(self._start), icon="play_arrow", test="train-start"
+        )
+        start.classes("full")
+
+    def _number(self, key: str, value: float, low: float, high: float, precision: int | None = 0) -> ui.number:
+        t = self._page.t
+        field = ui.number(t(f"training.{key}"), value=value, min=low, max=high, precision=precision)
+        field.props["hint"] = t(f"training.{key}_help")
+        return field.props("outlined " + mark(f"train-{key}"))
+
+    def _select(self, key: str, options: dict[str, str] | dict[int, str], value: str | int) -> ui.select:
+        t = self._page.t
+        field = ui.select(options, value=value, label=t(f"training.{key}"))
+        field.props["hint"] = t(f"training.{key}_help")
+        return field.props("outlined " + mark(f"train-{key}"))
+
+    async def _load_targets(self) -> None:
+        try:
+            answer = await ask(self._page.upstream.models.ListTargets(trainer.ListTargetsRequest()))
+        except BoardloopError:
+            return  # the banner says that the trainer is away; the default stays
+        if answer.targets:
+            self._target.set_options({target.id: target.title for target in answer.targets})
+
+    async def _show_versions(self, answer: collector.ListVersionsResponse) -> None:
+        t = self._page.t
+        options = {
+            version.id: t(
+                "training.version_option", number=version.number, count=version.train_count + version.validation_count
+            )
+            for version in answer.versions
+        }
+        self._fields.classes("hidden") if not options else self._fields.classes(remove="hidden")
+        self._without.classes("hidden") if options else self._without.classes(remove="hidden")
+        keep = self._version.value if self._version.value in options else None
+        first = next(iter(options), None)
+        self._version.set_options(options, value=keep or (self._wanted if self._wanted in options else first))
+
+    async def _start(self) -> None:
+        parameters = trainer.TrainingParameters(
+            backbone=str(self._backbone.value),
+            input_size=int(self._input.value or 0),
+            epochs=int(self._epochs.value or 0),
+            batch_size=int(self._batch.value or 0),
+            learning_rate=float(self._rate.value or 0),
+            seed=int(self._seed.value or 0),
+            weights=str(self._weights.value),
+            target=str(self._target.value),
+        )
+        request = trainer.StartJobRequest(
+            project_id=self._project.id, version_id=str(self._version.value), parameters=parameters
+        )
+        answer = await ask(self._page.upstream.training.StartJob(request))
+        self._page.context.live.jobs(self._project.id).refresh()
+        self._started(answer.job.id)

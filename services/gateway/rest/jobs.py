@@ -1,0 +1,99 @@
+"""Training jobs."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from fastapi import APIRouter
+from pydantic import BaseModel, Field
+
+from services.gateway.context import Here
+from services.gateway.rest.shapes import Id, Many, Public, Time, enum_words
+from services.gateway.upstream import ask
+from services.rpc.boardloop.trainer.v1 import trainer_pb2 as pb
+
+__all__ = ["router"]
+
+router = APIRouter(prefix="/v1", tags=["jobs"])
+
+JobState = Annotated[
+    Literal["NONE", "QUEUED", "FETCHING", "TRAINING", "CONVERTING", "DONE", "FAILED", "STOPPED", "INTERRUPTED"],
+    enum_words(pb.JobState, "JOB_STATE_"),
+]
+
+
+class TrainingParameters(Public):
+    """Parameters of a job; what is left out gets the trainer's default."""
+
+    backbone: str = Field(default="", max_length=64, examples=["mobilenet_v1_0.5"])
+    input_size: int = Field(default=0, ge=0, le=224, description="pixels, 96 to 224, multiple of 32; 0 = 128")
+    epochs: int = Field(default=0, ge=0, le=1000, description="0 = 15")
+    batch_size: int = Field(default=0, ge=0, le=512, description="0 = 16")
+    learning_rate: float = Field(default=0.0, ge=0, le=10, description="0 = the default of the optimiser")
+    seed: int = Field(default=0, ge=0, lt=2**63)
+    weights: str = Field(default="", max_length=500, description='"imagenet" (default), "none", or a path or address')
+    target: str = Field(default="", max_length=64, description='"" = "k210-kmodel-v3"')
+
+
+class EpochMetrics(Public):
+    """One epoch."""
+
+    epoch: int
+    train_loss: float
+    validation_loss: float
+    validation_accuracy: float
+    learning_rate: float
+    images_per_second: float
+
+
+class JobPublic(Public):
+    """A job: poll it while `ended_at` is null."""
+
+    id: str
+    project_id: str
+    version_id: str
+    parameters: TrainingParameters
+    state: JobState
+    progress: float = Field(description="0 to 1 over all stages")
+    seconds_left: float = Field(description="estimate; 0 = unknown")
+    epochs: Many[EpochMetrics]
+    log: Many[str] = Field(description="the last 200 lines; empty in lists")
+    error: str
+    model_id: str = Field(description="once registered")
+    created_at: Time
+    ended_at: Time
+
+
+class JobCreate(BaseModel):
+    """What to train on, and how."""
+
+    version_id: Id
+    parameters: TrainingParameters = TrainingParameters()
+
+
+@router.post("/projects/{project_id}/jobs", status_code=201, summary="Start a training job")
+async def start_job(project_id: Id, body: JobCreate, context: Here) -> JobPublic:
+    parameters = pb.TrainingParameters(**body.parameters.model_dump())
+    request = pb.StartJobRequest(project_id=project_id, version_id=body.version_id, parameters=parameters)
+    return JobPublic.of((await ask(context.upstream.training.StartJob(request))).job)
+
+
+@router.get("/projects/{project_id}/jobs", summary="Jobs, newest first")
+async def list_jobs(project_id: Id, context: Here) -> list[JobPublic]:
+    request = pb.ListJobsRequest(project_id=project_id)
+    return JobPublic.all_of((await ask(context.upstream.training.ListJobs(request))).jobs)
+
+
+@router.get("/jobs/{job_id}", summary="One job with its curves and log")
+async def get_job(job_id: Id, context: Here) -> JobPublic:
+    return JobPublic.of((await ask(context.upstream.training.GetJob(pb.GetJobRequest(job_id=job_id)))).job)
+
+
+@router.post("/jobs/{job_id}/stop", summary="Stop early and keep the best epoch")
+async def stop_job(job_id: Id, context: Here) -> JobPublic:
+    return JobPublic.of((await ask(context.upstream.training.StopJob(pb.StopJobRequest(job_id=job_id)))).job)
+
+
+@router.post("/jobs/{job_id}/resume", summary="Go on from the last checkpoint")
+async def resume_job(job_id: Id, context: Here) -> JobPublic:
+    return JobPublic.of((await ask(context.upstream.training.ResumeJob(pb.ResumeJobRequest(job_id=job_id)))).job)

@@ -1,0 +1,170 @@
+"""The model registry: metrics, files, conversion, prediction."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Annotated
+
+from fastapi import APIRouter, Query, UploadFile
+from fastapi.responses import StreamingResponse
+from pydantic import BaseModel, Field
+
+from services.common.errors import Internal
+from services.gateway.context import Context, Here
+from services.gateway.rest.shapes import Id, Many, Public, Responses, Time
+from services.gateway.upstream import ask
+from services.rpc.boardloop.trainer.v1 import trainer_pb2 as pb
+
+__all__ = ["FLOAT", "router"]
+
+router = APIRouter(prefix="/v1", tags=["models"])
+
+FLOAT = "float"  # the float checkpoint, where a route wants a target
+TargetId = Annotated[str, Field(max_length=64, pattern=r"^[A-Za-z0-9_.-]+$")]
+DOWNLOAD_SECONDS = 300.0
+FILE: Responses = {200: {"content": {"application/octet-stream": {}}, "description": "The file"}}
+
+
+class ClassMetrics(Public):
+    """Figures of one label."""
+
+    label: str
+    precision: float
+    recall: float
+    f1: float
+    support: int
+
+
+class Evaluation(Public):
+    """Figures over the whole validation split."""
+
+    images: int
+    accuracy: float
+    confusion: Many[int] = Field(description="labels x labels; row = truth, column = predicted")
+    classes: Many[ClassMetrics]
+    wrong_capture_ids: Many[str]
+
+
+class ConvertedFile(Public):
+    """The model as a chip runs it; the figures come from the chip's simulator."""
+
+    target: str
+    format: str
+    file_name: str
+    size_bytes: int
+    sha256: str
+    evaluation: Evaluation
+    agreement: float = Field(description="share of images with the float model's answer")
+    ram_bytes: int = Field(description="estimate on the board")
+    report_json: str
+
+
+class ModelPublic(Public):
+    """A trained model."""
+
+    id: str
+    project_id: str
+    job_id: str
+    version_id: str
+    name: str
+    labels: Many[str]
+    backbone: str
+    input_size: int
+    evaluation: Evaluation
+    files: Many[ConvertedFile]
+    weights_source: str
+    created_at: Time
+
+
+class TargetPublic(Public):
+    """A chip and file format a model can be converted for."""
+
+    id: str
+    title: str
+    board_type: str
+    format: str
+
+
+class ConversionCreate(BaseModel):
+    """The target to convert for."""
+
+    target: TargetId
+
+
+class PredictionPublic(BaseModel):
+    """What the model says of one picture."""
+
+    label: str = Field(description="the best one")
+    scores: dict[str, float] = Field(description="softmax per label")
+    logits: list[float]
+
+
+@router.get("/targets", summary="Conversion targets")
+async def list_targets(context: Here) -> list[TargetPublic]:
+    return TargetPublic.all_of((await ask(context.upstream.models.ListTargets(pb.ListTargetsRequest()))).targets)
+
+
+@router.get("/projects/{project_id}/models", summary="Models, newest first")
+async def list_models(project_id: Id, context: Here) -> list[ModelPublic]:
+    request = pb.ListModelsRequest(project_id=project_id)
+    return ModelPublic.all_of((await ask(context.upstream.models.ListModels(request))).models)
+
+
+@router.get("/models/{model_id}", summary="One model")
+async def get_model(model_id: Id, context: Here) -> ModelPublic:
+    return ModelPublic.of(await _model(context, model_id))
+
+
+@router.get(
+    "/models/{model_id}/files/{target}", summary='Download; target "float" is the checkpoint', responses=FILE,
+    response_class=StreamingResponse,
+)  # fmt: skip
+async def download(model_id: Id, target: TargetId, context: Here) -> StreamingResponse:
+    request = pb.DownloadModelRequest(model_id=model_id, target="" if target == FLOAT else target)
+    blocks = aiter(context.upstream.models.DownloadModel(request, timeout=DOWNLOAD_SECONDS))
+    first = await anext(blocks, None)  # an error must come before the status line
+    if first is None:
+        raise Internal("EMPTY_DOWNLOAD", f"The trainer sent nothing for model {model_id} and target {target}.")
+    headers = {
+        "Content-Disposition": f'attachment; filename="{_plain(first.file_name)}"',
+        "Content-Length": str(first.size_bytes),
+    }
+    return StreamingResponse(_bytes(first, blocks), media_type="application/octet-stream", headers=headers)
+
+
+@router.post("/models/{model_id}/convert", status_code=201, summary="Convert for another target")
+async def convert(model_id: Id, body: ConversionCreate, context: Here) -> ConvertedFile:
+    request = pb.ConvertModelRequest(model_id=model_id, target=body.target)
+    answer = await ask(context.upstream.models.ConvertModel(request, timeout=DOWNLOAD_SECONDS))
+    return ConvertedFile.of(answer.file)
+
+
+@router.post("/models/{model_id}/predict", summary="Classify one JPEG")
+async def predict(
+    model_id: Id,
+    file: UploadFile,
+    context: Here,
+    target: Annotated[TargetId, Query(description="float, or a converted file by its simulator")] = FLOAT,
+) -> PredictionPublic:
+    request = pb.PredictRequest(model_id=model_id, target="" if target == FLOAT else target, jpeg=await file.read())
+    labels = (await _model(context, model_id)).labels
+    answer = await ask(context.upstream.models.Predict(request))
+    scores = dict(zip(labels, answer.scores, strict=True))
+    return PredictionPublic(label=max(scores, key=scores.__getitem__), scores=scores, logits=list(answer.logits))
+
+
+async def _model(context: Context, model_id: str) -> pb.Model:
+    return (await ask(context.upstream.models.GetModel(pb.GetModelRequest(model_id=model_id)))).model
+
+
+async def _bytes(
+    first: pb.DownloadModelResponse, rest: AsyncIterator[pb.DownloadModelResponse]
+) -> AsyncIterator[bytes]:
+    yield first.data
+    async for block in rest:
+        yield block.data
+
+
+def _plain(name: str) -> str:
+    """A file name that fits a header: no quotes, no control characters, ASCII."""
+    return "".join(letter if letter.isascii() and (letter.isalnum() or letter in "._-") else "_" for letter in name)
