@@ -6,38 +6,31 @@ import hashlib
 import threading
 from collections import OrderedDict
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Chips", "Runner", "run"]
+from services.trainer.convert import Simulator, simulator
+
+__all__ = ["Chips", "run"]
 
 TARGET = "k210-kmodel-v3"
 KEPT = 4  # parsed models; a fleet has the running one and the one on trial
-
-
-class Runner(Protocol):
-    """A parsed model of `services.trainer.convert`."""
-
-    def run(self, images: npt.NDArray[np.uint8], /) -> npt.NDArray[np.float32]: ...
 
 
 class Chips:
     """Parsed models by the hash of their file: a fleet of 500 boards with one model parses it once."""
 
     def __init__(self) -> None:
-        self._models: OrderedDict[bytes, Runner] = OrderedDict()
+        self._models: OrderedDict[bytes, Simulator] = OrderedDict()
         self._lock = threading.Lock()
 
-    def load(self, path: Path) -> Runner:
+    def load(self, path: Path) -> Simulator:
         """OSError when the file cannot be read, BoardloopError when the chip would refuse it."""
         data = path.read_bytes()
         name = hashlib.sha256(data).digest()
         with self._lock:
             if name not in self._models:
-                from services.trainer.convert import simulator  # a fleet that only captures does without the trainer
-
                 self._models[name] = simulator(TARGET, data)
             self._models.move_to_end(name)
             while len(self._models) > KEPT:
@@ -45,6 +38,6 @@ class Chips:
             return self._models[name]
 
 
-def run(model: Runner, pixels: npt.NDArray[np.uint8]) -> list[float]:
-    """The model's first output for one network input uint8 (3, height, width), flat."""
-    return [float(value) for value in np.asarray(model.run(pixels)).reshape(-1)]
+def run(model: Simulator, pixels: npt.NDArray[np.uint8]) -> list[float]:
+    """All outputs of the model for one network input uint8 (3, height, width), one behind the other."""
+    return [float(value) for value in model.run(pixels[np.newaxis])[0]]

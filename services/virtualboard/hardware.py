@@ -18,9 +18,10 @@ import numpy as np
 import numpy.typing as npt
 
 from services.common.errors import BoardloopError
+from services.trainer.convert import Simulator
 from services.trainer.imaging import open_rgb
 from services.virtualboard import camera
-from services.virtualboard.chips import Chips, Runner, run
+from services.virtualboard.chips import Chips, run
 from services.virtualboard.wire import Fields
 
 __all__ = ["Answer", "Hardware", "Press", "PressKind", "Profile"]
@@ -70,7 +71,7 @@ class Hardware:
         self._picture = camera.lens_cap()
         self._chip_id = chip_id
         self._chips = chips
-        self._model: Runner | None = None
+        self._model: Simulator | None = None
         self._frames: OrderedDict[int, npt.NDArray[np.uint8]] = OrderedDict()
         self._frame_number = 0
 

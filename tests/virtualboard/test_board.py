@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import socket
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from services.common.errors import DeadlineExceeded, FailedPrecondition
@@ -327,3 +329,44 @@ def test_no_process_is_left_after_stop(board_with: Maker) -> None:
     assert len(processes_of(board)) == 1
     board.stop()
     assert processes_of(board) == []
+
+
+# ---- the chip
+
+
+def test_the_board_infers_what_the_chips_simulator_gives_for_that_very_file(board_with: Maker, shared: Path) -> None:
+    vectors = shared / "vectors" / "kmodel_v3"
+    board = board_with(
+        """
+        import json
+        while not port.button():
+            port.sleep_ms(1000)
+        port.load_model(port.root + "/ld5.kmodel")
+        results = []
+        with open(port.root + "/golden", "rb") as file:
+            for _ in range(3):
+                results.append(port.infer(port.golden_frame(file.read(3 * 128 * 128), 128, 128)))
+        port.unload_model()
+        port.show(json.dumps(results))
+        """
+    )
+    (board.storage / "ld5.kmodel").write_bytes((vectors / "ld5.kmodel").read_bytes())
+    golden = np.load(vectors / "ld5.npz")
+    (board.storage / "golden").write_bytes(golden["input_u8_chw"].tobytes())
+    board.press()
+    results = json.loads(board.wait_shown("["))
+    np.testing.assert_allclose(results, golden["output_f32"], rtol=1e-6, atol=1e-6)
+
+
+def test_a_file_that_the_chip_refuses_is_a_valueerror_on_the_board(board_with: Maker) -> None:
+    board = board_with(
+        """
+        with open(port.root + "/m.kmodel", "wb") as file:
+            file.write(b"no model")
+        try:
+            port.load_model(port.root + "/m.kmodel")
+        except ValueError as error:
+            port.show("refused: " + str(error))
+        """
+    )
+    assert len(board.wait_shown("refused: ")) > 20
