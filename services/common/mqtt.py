@@ -133,7 +133,7 @@ class MqttBus:
             thread.start()
 
     def stop(self) -> None:
-        """Says goodbye (no last will), lets the handler that runs finish, and ends the threads."""
+        """Says goodbye (no last will), lets the handler that runs finish, ends the threads. Again: does nothing."""
         self._stopping.set()
         self._wake()
         if self._threads:
@@ -203,7 +203,7 @@ class MqttBus:
         self._client.loop_misc()
 
     def _wake(self) -> None:
-        with suppress(BlockingIOError):  # full of wake-ups that were not read yet
+        with suppress(OSError):  # full of wake-ups that were not read yet, or stopped
             self._waker.send(b"w")
 
     def _connected_now(self, client: paho.Client, data: Any, flags: Any, reason: Any, properties: Any) -> None:
