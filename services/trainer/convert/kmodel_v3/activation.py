@@ -69,6 +69,8 @@ class ActivationTable:
             return None
         first = live[0]
         mul, shift = self.y_mul[first], self.shift[first]
+        if mul <= 0:
+            return None
         power = mul.bit_length() - 1
         is_ramp = self.x_start[first] == 0 and mul == 1 << power and not self.bias[first] and shift > power
         beyond = all(start > highest for start in self.x_start[first + 1 :])
