@@ -4,5 +4,15 @@ from services.virtualboard.board import VirtualBoard
 from services.virtualboard.camera import frame_id, network_input, qr_picture
 from services.virtualboard.fleet import VirtualBoards
 from services.virtualboard.hardware import PressKind, Profile
+from services.virtualboard.run import run_boards
 
-__all__ = ["PressKind", "Profile", "VirtualBoard", "VirtualBoards", "frame_id", "network_input", "qr_picture"]
+__all__ = [
+    "PressKind",
+    "Profile",
+    "VirtualBoard",
+    "VirtualBoards",
+    "frame_id",
+    "network_input",
+    "qr_picture",
+    "run_boards",
+]

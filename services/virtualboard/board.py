@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
 import subprocess
@@ -21,6 +22,7 @@ T = TypeVar("T")
 __all__ = ["DEVICE", "VirtualBoard"]
 
 DEVICE = Path(__file__).resolve().parents[2] / "device"
+IDENTITY = "boardloop.json"  # of device/boardloop/identity.py
 HEAP = "512K"  # MaixPy's GC heap (projects/*/config_defaults.mk)
 CHIP_ID_BYTES = 32  # machine.unique_id() of MaixPy
 STOP_SECONDS = 5.0
@@ -76,7 +78,13 @@ class VirtualBoard:
             command = [sys.executable, "-I", "-m", "micropython_unix", "-X", f"heapsize={HEAP}", str(self._program)]
             with (self.folder / "log.txt").open("ab") as log:
                 self._process = subprocess.Popen(
-                    command, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=self.storage
+                    command,
+                    env=environment,
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    cwd=self.storage,
+                    start_new_session=True,
                 )
 
     def stop(self) -> None:
@@ -152,6 +160,22 @@ class VirtualBoard:
             )
 
         return self._wait(found, timeout, f"the display to show {what!r}" if isinstance(what, str) else "a text")
+
+    def on_text(self, call: Callable[[str], None]) -> None:
+        """`call` gets every text that the display shows from now on, on another thread."""
+        self._hardware.on_text = call
+
+    @property
+    def paired(self) -> bool:
+        """Its storage holds the identity that a finished pairing leaves (docs/protocol.md, section 6)."""
+        try:
+            return bool(json.loads((self.storage / IDENTITY).read_bytes())["paired"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return False
+
+    def wait_paired(self, timeout: float = 30) -> None:
+        """DeadlineExceeded when it has not finished its pairing by then."""
+        self._wait(lambda: self.paired, timeout, "its pairing")
 
     @property
     def looks(self) -> int:

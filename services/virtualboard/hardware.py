@@ -62,6 +62,7 @@ class Hardware:
         self.storage = storage
         self.presses: list[Press] = []  # not yet taken by the board's program
         self.shown: list[str] = []
+        self.on_text: Callable[[str], None] = lambda text: None  # called on a worker thread
         self.shown_before_press = 0  # texts that stood on the display when the last press was taken
         self.looks = 0  # pictures the program took of what is before the camera: captures and frames
         self.looks_before_press = 0
@@ -155,6 +156,7 @@ class Hardware:
     def do_show(self, request: Fields, blob: bytes) -> None:
         with self.changed:
             self.shown.append(str(request["text"]))
+        self.on_text(str(request["text"]))
 
     def do_wifi(self, request: Fields, blob: bytes) -> Answer:
         if self.profile.wifi not in (None, (request["ssid"], request["password"])):
