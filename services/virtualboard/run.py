@@ -35,8 +35,8 @@ def run_boards(
 ) -> None:
     """Runs `count` boards, kept in `folder`, until `commands` end (None: the keyboard), `q` or Ctrl-C.
 
-    `pictures`: a folder of JPEG and PNG, shown one after the other. `pairing`: one code for each board that is not paired
-    yet, as text or as the path of its picture. `every`: seconds between presses made by themselves; 0: none.
+    `pictures`: a folder of JPEG and PNG, shown one after the other. `pairing`: one code for each board not paired yet,
+    as text or as the path of its picture. `every`: seconds between presses made by themselves; 0: none.
     InvalidInput when there are no pictures or too few codes; DeadlineExceeded when a board does not get paired.
     """
     shots = read_pictures(pictures)

@@ -11,6 +11,8 @@ import pytest
 from PIL import Image
 
 from services.virtualboard import Profile, VirtualBoard, VirtualBoards
+from tests.device.conftest import Broker, make_broker
+from tests.device.fake_server import FakeServer
 
 HEAD = """
 import sys
@@ -45,6 +47,21 @@ def board_with(boards: VirtualBoards, tmp_path: Path) -> Maker:
 def photo() -> bytes:
     """A JPEG of 300 x 300 px with something on it: a gradient."""
     return jpeg(Image.linear_gradient("L").resize((300, 300)).convert("RGB"))
+
+
+@pytest.fixture
+def broker(tmp_path: Path) -> Iterator[Broker]:
+    folder = tmp_path / "broker"
+    folder.mkdir()
+    broker = make_broker(folder)
+    yield broker
+    broker.stop()
+
+
+@pytest.fixture
+def server(broker: Broker) -> Iterator[FakeServer]:
+    with FakeServer(broker.port) as server:
+        yield server
 
 
 def jpeg(picture: Image.Image) -> bytes:

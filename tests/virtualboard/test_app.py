@@ -2,29 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
 from services.virtualboard import Profile, VirtualBoard, VirtualBoards, camera
-from tests.device.conftest import Broker, make_broker
 from tests.device.fake_server import FakeServer
-
-
-@pytest.fixture
-def broker(tmp_path: Path) -> Iterator[Broker]:
-    folder = tmp_path / "broker"
-    folder.mkdir()
-    broker = make_broker(folder)
-    yield broker
-    broker.stop()
-
-
-@pytest.fixture
-def server(broker: Broker) -> Iterator[FakeServer]:
-    with FakeServer(broker.port) as server:
-        yield server
 
 
 @pytest.fixture

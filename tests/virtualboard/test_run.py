@@ -11,7 +11,6 @@ from services.common.errors import InvalidInput
 from services.virtualboard import camera, run_boards
 from services.virtualboard.__main__ import main
 from tests.device.fake_server import FakeServer
-from tests.virtualboard.test_app import broker, server  # noqa: F401  fixtures
 
 
 @pytest.fixture
@@ -27,7 +26,7 @@ def pictures(tmp_path: Path, photo: bytes) -> Path:
 def test_a_board_is_paired_and_takes_the_pictures_one_by_one(
     tmp_path: Path,
     pictures: Path,
-    server: FakeServer,  # noqa: F811
+    server: FakeServer,
     photo: bytes,
 ) -> None:
     said: list[str] = []
