@@ -36,6 +36,11 @@ def address(host, port):
     return socket.getaddrinfo(host, port, 0, socket.SOCK_STREAM)[0][-1]
 
 
+def at_once(sock):
+    """No waiting for the other side's acknowledgement (40 ms) before the next small packet leaves."""
+    sock.setsockopt(6, 1, 1)  # IPPROTO_TCP, TCP_NODELAY: MicroPython has no names for them
+
+
 class Host:
     """The connection to the peripherals: one request at a time, presses in between are kept."""
 
@@ -44,6 +49,7 @@ class Host:
         self.fresh = False  # a press came and the application has not had the chance to ask
         self.sock = socket.socket()
         self.sock.connect(address(host, port))
+        at_once(self.sock)
         self.poll = select.poll()
         self.poll.register(self.sock, select.POLLIN)
         self.about, _ = self.ask("hello", token=token)
@@ -211,6 +217,7 @@ class Port:
         try:
             sock.settimeout(CONNECT_S)
             sock.connect(address(way["host"], way["port"]))
+            at_once(sock)
         except OSError:
             sock.close()
             raise
