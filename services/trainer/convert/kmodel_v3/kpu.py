@@ -171,6 +171,37 @@ class _Ramp:
         return np.clip(rounded, 0, 255, out=rounded)
 
 
+class _Lines:
+    """Any table of rising segments in float64: y = floor(v * slope[i] + offset[i]), ties away from zero."""
+
+    def __init__(self, table: ActivationTable) -> None:
+        unit = np.ldexp(1.0, -np.array(table.shift))
+        self.starts = np.array(table.x_start, np.float64)[1:]
+        self.slope = np.array(table.y_mul) * unit
+        self.offset = np.array(table.bias) + 0.5 - np.array(table.x_start, np.float64) * self.slope
+
+    @classmethod
+    def of(cls, table: ActivationTable) -> _Lines | None:
+        """None if the table falls somewhere, is out of order, or would not be exact in float64."""
+        rising = all(mul >= 0 for mul in table.y_mul) and list(table.x_start) == sorted(table.x_start)
+        if not rising or table.x_start[0] != X_MIN:
+            return None
+        exact = all(
+            (-2 * X_MIN) * mul + ((bias + 1) << shift) < FLOAT64_EXACT
+            for mul, bias, shift in zip(table.y_mul, table.bias, table.shift, strict=True)
+        )
+        return cls(table) if exact else None
+
+    def __call__(self, v: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        segment = np.zeros(v.shape, np.uint8)
+        for start in self.starts:  # sixteen comparisons of whole maps are faster than a search for every value
+            segment += v >= start
+        v *= self.slope.take(segment)
+        v += self.offset.take(segment)
+        clipped = np.clip(v, 0, 255, out=v)
+        return np.floor(clipped, out=clipped)
+
+
 class KpuUnit:
     """One convolution ready to run: accumulator, normalisation, activation and pooling."""
 
@@ -184,6 +215,9 @@ class KpuUnit:
             max(v_high, int(self.accumulate.high.max())) <= X_MAX
         )
         self.ramp = self._ramp(v_high) if self.fits_36_bits else None
+        self.lines = None
+        if self.ramp is None and self.fits_36_bits and rounding is Rounding.HALF_AWAY and self._exact_normalisation():
+            self.lines = _Lines.of(conv.activation)
 
     def __call__(self, x: Floats) -> npt.NDArray[np.float32]:
         """Bytes in, bytes out: (c, n, h, w) to (oc, n, oh, ow)."""
@@ -193,6 +227,8 @@ class KpuUnit:
         """Everything behind the accumulator. Overwrites `alu`."""
         if self.ramp is not None:
             y = self.ramp.half_away(alu) if self.rounding is Rounding.HALF_AWAY else self.ramp.half_even(alu)
+        elif self.lines is not None:
+            y = self.lines(self._normalise(alu))
         else:
             y = self._general(alu)
         return _pool(y, self.conv.shape.pool).astype(np.float32)
@@ -219,13 +255,26 @@ class KpuUnit:
         shift = conv.activation.ramp_shift(highest)
         if shift is None:
             return None
-        largest = max(-int(self.accumulate.low.min()), int(self.accumulate.high.max()), 1)
-        numerator = largest * int(np.abs(conv.norm_mul).max())
-        rounded = int(np.abs(conv.norm_add).max()) + (1 << (shift - 1)) << int(conv.norm_shift.max())
-        if numerator + rounded >= FLOAT64_EXACT:
+        if not self._exact_normalisation(1 << (shift - 1)):
             return None
         factor = np.ldexp(conv.norm_mul.astype(np.float64), -conv.norm_shift.astype(np.int32))
         return _Ramp(factor, conv.norm_add.astype(np.float64), shift)
+
+    def _exact_normalisation(self, addend: int = 0) -> bool:
+        """Whether alu*norm_mul + (norm_add + addend) * 2^norm_shift is a whole number below 2^53."""
+        conv = self.conv
+        largest = max(-int(self.accumulate.low.min()), int(self.accumulate.high.max()), 1)
+        numerator = largest * int(np.abs(conv.norm_mul).max())
+        added = int(np.abs(conv.norm_add).max()) + addend << int(conv.norm_shift.max())
+        return numerator + added < FLOAT64_EXACT
+
+    def _normalise(self, alu: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """v = floor(alu * mul / 2^shift) + add in float64, in place."""
+        factor = np.ldexp(self.conv.norm_mul.astype(np.float64), -self.conv.norm_shift.astype(np.int32))
+        alu *= factor[:, None, None, None]
+        v = np.floor(alu, out=alu)
+        v += self.conv.norm_add.astype(np.float64)[:, None, None, None]
+        return v
 
     def _general(self, alu: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         """Any table, any rounding, in int64; checks the 36-bit limits where the bounds do not exclude them."""

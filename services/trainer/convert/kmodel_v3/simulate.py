@@ -8,10 +8,12 @@ whatever the rows hold.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]
 
 from services.common.errors import InvalidInput, UnsupportedModel
 from services.trainer.convert.kmodel_v3.cpu_base import CpuLayer, MainMemory, Span
@@ -84,7 +86,7 @@ class KModelSimulator:
                 fix="Resize the images to the model's input, RGB planar, one byte per channel.",
             )
         results = np.empty((len(images_u8), self.outputs), np.float32)
-        with np.errstate(all="ignore"):  # the board's float layers do not stop for 0/0 either
+        with _blas().limit(limits=1), np.errstate(all="ignore"):  # the board's float layers do not stop for 0/0 either
             for start in range(0, len(images_u8), self._chunk):
                 chunk = images_u8[start : start + self._chunk]
                 results[start : start + self._chunk] = self._run_chunk(chunk)
@@ -199,6 +201,12 @@ class KModelSimulator:
             fix="Convert the network again; the file is damaged or was made for another chip.",
             offset=str(offset),
         )
+
+
+@cache
+def _blas() -> ThreadpoolController:
+    """numpy's matrix library. Its products are small here: more threads only wait for each other."""
+    return ThreadpoolController().select(internal_api="openblas")
 
 
 def _to_kpu(layer: AddPadding | Upload, memory: MainMemory) -> npt.NDArray[np.float32]:

@@ -62,6 +62,20 @@ def test_equals_the_formulas_pixel_by_pixel(shape: str, quant: str, table: str, 
     assert np.array_equal(run(conv, image, rounding), wanted)
 
 
+def test_leaky_layers_take_the_fast_way_and_unsorted_tables_the_general_one() -> None:
+    conv = random_conv(SHAPES["1x1"], QUANTISATIONS["ours"], "leaky")
+    images = np.random.default_rng(4).integers(0, 256, (5, 50, 4, 6)).astype(np.float32)
+    fast, general = KpuUnit(conv), KpuUnit(conv)
+    assert fast.lines is not None
+    general.lines = None
+    assert np.array_equal(fast(images), general(images))
+    table = conv.activation
+    backwards = replace(conv, activation=replace(table, x_start=table.x_start[::-1]))
+    assert KpuUnit(backwards).lines is None
+    image = images[:, 0].astype(np.int64)
+    assert np.array_equal(run(backwards, image), reference.run(backwards, image))
+
+
 def test_the_two_rounding_rules_differ_only_at_ties_and_by_one_step() -> None:
     conv = random_conv(SHAPES["1x1"], QUANTISATIONS["ours"])
     images = np.random.default_rng(1).integers(0, 256, (5, 400, 4, 6)).astype(np.float32)
