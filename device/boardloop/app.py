@@ -131,6 +131,7 @@ class App:
         self.clock.now()
         press = self.port.button()
         if press:
+            self._shown = None  # what a press leads to is shown also when it is the text that stands there
             self._press(press)
         if self._scanning:
             self._scan()
