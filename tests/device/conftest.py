@@ -24,6 +24,15 @@ ON_BOARD = Path(__file__).parent / "on_board"
 SEQ = re.compile(r"^Saved (\d+)", re.MULTILINE)
 
 
+def finish(process: subprocess.Popen[str], timeout: float = 60) -> str:
+    """Its whole output; one that does not end by itself is killed."""
+    try:
+        return process.communicate(timeout=timeout)[0]
+    except subprocess.TimeoutExpired:
+        process.kill()
+        return process.communicate()[0] + f"\nkilled after {timeout} s"
+
+
 @dataclass
 class Interpreter:
     """MicroPython with a K210's heap, or this CPython; both see only the device code and the scripts of on_board."""
@@ -44,7 +53,7 @@ class Interpreter:
     def run(self, script: str, *arguments: object, timeout: float = 60, **environment: object) -> str:
         """The script's output; fails with all of it when the script does."""
         done = self.start(script, *arguments, **environment)
-        out, _ = done.communicate(timeout=timeout)
+        out = finish(done, timeout)
         assert done.returncode == 0, f"{script} in {self.name} ended with {done.returncode}:\n{out}"
         return out
 
@@ -145,19 +154,20 @@ class TestBoard:
     root: Path
     output: str = ""
 
-    def run(self, timeout: float = 60, **environment: object) -> str:
+    def run(self, timeout: float = 60, online: bool = True, **environment: object) -> str:
         """Until its UNTIL holds; the display's texts."""
         settings = {"ROOT": self.root, "CODE": self.server.code} | environment
         out = self.interpreter.run("board.py", timeout=timeout, **settings)
         self.output += out
-        self.server.sync()
+        if online:
+            self.server.sync()
         return out
 
     def run_until_power_cut(self, timeout: float = 60, **environment: object) -> bool:
         """Like run, but the power may go -> did it?"""
         settings = {"ROOT": self.root, "CODE": self.server.code} | environment
         process = self.interpreter.start("board.py", **settings)
-        out, _ = process.communicate(timeout=timeout)
+        out = finish(process, timeout)
         self.output += out
         assert process.returncode in (0, -9), out
         self.server.sync()

@@ -1,9 +1,11 @@
 """A board for the tests: the core on a port without hardware. Runs in MicroPython and in CPython.
 
 Environment: ROOT (storage), PRESSES ("short,long,…", one a round), UNTIL (what ends the run: empty, COMMITTED, FAILED,
-online, never), CODE (what its camera sees), LINK (plain, half: loses what comes while it sends), RENAME (posix, refuse,
+online, pressed), CODE (what its camera sees, one after the other, "|" between), LINK (plain, half: loses what has
+come when it sends, lossy: now and then also the answer), RENAME (posix, refuse,
 fat), KILL_AT (the storage operation at which power goes), FREE (bytes of storage), FLAT, BLOCK, CHUNK, JPEG (bytes
-of a picture), AWAKE (start of the text after which the presses begin).
+of a picture), AWAKE (start of the text after which the presses begin),
+FIRMWARE=k210 (see firmware.py), SPEED (how fast its clock goes).
 Prints what the display shows, and one line "model <first bytes>" for each model the chip gets.
 """
 
@@ -17,6 +19,7 @@ except ImportError:
     import socket
 
 getenv = os.getenv
+START_MS = time.time() * 1000
 
 
 def setting(name, default):
@@ -27,8 +30,11 @@ def setting(name, default):
 class Link:
     """A real TCP connection with the manners of the K210's firmware."""
 
-    def __init__(self, host, port, half):
-        self.half = half
+    sends = 0
+
+    def __init__(self, host, port, kind):
+        self.half = kind != "plain"
+        self.lossy = kind == "lossy"
         self.sock = socket.socket()
         self.sock.connect(socket.getaddrinfo(host, port, 0, socket.SOCK_STREAM)[0][-1])
 
@@ -38,11 +44,13 @@ class Link:
             self.lose()
         while data:
             data = data[self.sock.send(data) :]
-        if self.half:
+        Link.sends += 1
+        if self.lossy and Link.sends % 6 == 0:
+            time.sleep(0.02)  # the answer comes before the firmware is done with sending
             self.lose()
 
     def lose(self):
-        self.sock.settimeout(0.001)
+        self.sock.settimeout(0)
         try:
             while self.sock.recv(4096):
                 pass
@@ -81,7 +89,7 @@ class Port:
         self.presses = [press for press in setting("PRESSES", "").split(",") if press]
         self.pictures = 0
         self.awake = False  # nobody presses before the board is past its codes
-        self.code = setting("CODE", "")
+        self.codes = [code for code in setting("CODE", "").split("|") if code]
         self.model = None
 
     def capture(self):
@@ -126,14 +134,14 @@ class Port:
         print(text)
 
     def scan_qr(self):
-        return self.code or None
+        return self.codes.pop(0) if self.codes else None
 
     def wifi(self, ssid, password):
         if password == "wrong":
             raise OSError(1)
 
     def connect(self, host, port):
-        return Link(host, port, setting("LINK", "plain") == "half")
+        return Link(host, port, setting("LINK", "plain"))
 
     def unique_id(self):
         return b"test board chip "
@@ -145,13 +153,14 @@ class Port:
         sys.exit(4)
 
     def ticks_ms(self):
-        return time.ticks_ms() if hasattr(time, "ticks_ms") else int(time.monotonic() * 1000)
+        speed = int(setting("SPEED", "1"))
+        return int(time.time() * 1000 - START_MS) * speed
 
     def ticks_diff(self, a, b):
-        return time.ticks_diff(a, b) if hasattr(time, "ticks_diff") else a - b
+        return a - b
 
     def sleep_ms(self, count):
-        time.sleep(count / 1000)
+        time.sleep(count / 1000 / int(setting("SPEED", "1")))
 
     def feed(self):
         pass
@@ -259,6 +268,8 @@ def fuse_storage():
 
 
 def done(app, until):
+    if until == "pressed":
+        return not app.port.presses
     if not app.link.ready:
         return False
     if until == "empty":
@@ -271,6 +282,10 @@ def done(app, until):
 
 
 def main():
+    if setting("FIRMWARE", "") == "k210":
+        import firmware
+
+        firmware.install()
     fuse_storage()
     from boardloop.app import App
 

@@ -1,0 +1,19 @@
+"""The core's modules, each by a script that a real MicroPython and this CPython run alike."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.device.conftest import Interpreter
+
+
+@pytest.mark.parametrize(
+    ("script", "said"),
+    [
+        ("golden.py", "golden bytes read"),
+        ("mqtt_client.py", "mqtt client works"),
+        ("storage_cuts.py", "no power cut hurts"),
+    ],
+)
+def test_script(interpreter: Interpreter, script: str, said: str) -> None:
+    assert interpreter.run(script).endswith(said + "\n")
