@@ -45,9 +45,12 @@ def free_port(below: int = 65536) -> int:
 
 @contextmanager
 def running(
-    command: list[str], log: Path, ready: Callable[[], bool], **options: Any
+    command: list[str], log: Path, ready: Callable[[], bool], patience: float = 15, **options: Any
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """The process, once `ready()` says so; terminated at the end. Fails with the log when it ends or is never ready."""
+    """The process, once `ready()` says so; fails with its log when it ends or is never ready.
+
+    In the end it is terminated, and killed when it still runs `patience` seconds later.
+    """
     with log.open("ab") as output:
         process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, **options)
         try:
@@ -60,7 +63,7 @@ def running(
         finally:
             process.terminate()
             try:
-                process.wait(15)
+                process.wait(patience)
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
@@ -243,7 +246,7 @@ def s3_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             return False
         return True
 
-    with running(command, folder / "log", ready, cwd=folder):
+    with running(command, folder / "log", ready, patience=0.5, cwd=folder):
         yield f"s3://ACCESS:SECRET@127.0.0.1:{port}/boardloop?secure=false"
 
 

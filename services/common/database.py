@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -30,6 +31,9 @@ CONNECT_SECONDS = 10
 DISK_FULL = "53100"  # PostgreSQL's SQLSTATE disk_full
 READ_ONLY = "boardloop_read_only"
 MIGRATION_LOCK = 0x424C0001  # any constant: processes that start together take turns
+
+
+_migrating = threading.Lock()  # alembic keeps its context in a global: threads of one process take turns
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -75,7 +79,7 @@ class Database:
         config = alembic.config.Config()
         config.set_main_option("script_location", str(migrations).replace("%", "%%"))
         config.set_main_option("path_separator", "os")
-        with translated("migrating the tables"), self.engine.begin() as connection:
+        with _migrating, translated("migrating the tables"), self.engine.begin() as connection:
             if self.engine.dialect.name == "postgresql":
                 connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": MIGRATION_LOCK})
                 connection.execute(text(f'CREATE SCHEMA IF NOT EXISTS "{self.schema}"'))

@@ -27,6 +27,7 @@ __all__ = [
     "CAPTURE_MAX_BYTES",
     "FRAME_MAX",
     "FRAME_MIN",
+    "PLAINTEXT_MAX",
     "AckReason",
     "Block",
     "BlockRequest",
@@ -50,6 +51,7 @@ IV_END = HEADER.size + 16
 MAC_BYTES = 32
 FRAME_MIN = IV_END + 16 + MAC_BYTES
 FRAME_MAX = 65536
+PLAINTEXT_MAX = (FRAME_MAX - IV_END - MAC_BYTES) // 16 * 16 - 1  # 65,471 bytes: at least one byte of padding
 
 
 @dataclass(frozen=True)

@@ -28,10 +28,13 @@ def configure_logging(
 ) -> None:
     """All log lines of this process, also those of libraries, to stderr or `file`: text or one JSON object per line."""
     tail: list[Processor] = [structlog.stdlib.ProcessorFormatter.remove_processors_meta]
+    colors = file is None and sys.stderr.isatty()
+    # a plain traceback: rich's shows local variables, and keys are among them
+    console = structlog.dev.ConsoleRenderer(colors=colors, exception_formatter=structlog.dev.plain_traceback)
     if format == "json":
         tail += [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(ensure_ascii=False)]
     else:
-        tail += [structlog.dev.ConsoleRenderer(colors=file is None and sys.stderr.isatty())]
+        tail += [console]
     structlog.configure(
         processors=[*SHARED, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         wrapper_class=structlog.stdlib.BoundLogger,

@@ -13,7 +13,7 @@ import re
 import secrets
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
@@ -40,6 +40,12 @@ class ObjectStore(Protocol):
 
     def put(self, key: str, data: bytes) -> None:
         """Stores or replaces, wholly or not at all; durable when it returns. StorageFull when there is no room."""
+
+    def stage(self, key: str, data: bytes) -> None:
+        """put() whose durability may wait for settle(): for many objects at once."""
+
+    def settle(self, keys: Iterable[str]) -> None:
+        """Staged objects are durable when it returns."""
 
     def get(self, key: str) -> bytes:
         """The whole object; NotFound."""
@@ -100,6 +106,10 @@ class DirectoryStore:
                     path.unlink(missing_ok=True)
 
     def put(self, key: str, data: bytes) -> None:
+        self.stage(key, data)
+        self.settle([key])
+
+    def stage(self, key: str, data: bytes) -> None:
         path = self.root / _check(key)
         temporary = self._temporary / secrets.token_hex(12)
         with _disk(key):
@@ -110,7 +120,11 @@ class DirectoryStore:
             except BaseException:
                 temporary.unlink(missing_ok=True)
                 raise
-            _sync_folder(path.parent)
+
+    def settle(self, keys: Iterable[str]) -> None:
+        for folder in {(self.root / _check(key)).parent for key in keys}:
+            with _disk(str(folder)):
+                _sync_folder(folder)
 
     def get(self, key: str) -> bytes:
         with _disk(key):
@@ -219,6 +233,12 @@ class S3Store:
     def put(self, key: str, data: bytes) -> None:
         with self._request(_check(key)) as client:
             client.put_object(self.bucket, key, io.BytesIO(data), len(data), part_size=PART_BYTES)
+
+    def stage(self, key: str, data: bytes) -> None:
+        self.put(key, data)
+
+    def settle(self, keys: Iterable[str]) -> None:
+        """Nothing to do: a put is answered when it is stored."""
 
     def get(self, key: str) -> bytes:
         with self._request(_check(key)) as client:

@@ -42,8 +42,8 @@ def load_or_create_service_key(data_dir: Path) -> str:
     path = data_dir / "service.key"
     data_dir.mkdir(parents=True, exist_ok=True)
     if not path.exists():
-        temporary = path.with_suffix(f".{os.getpid()}.tmp")
-        handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        temporary = path.with_suffix(f".{secrets.token_hex(8)}.tmp")
+        handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(handle, "wb") as file:
             file.write(urlsafe_b64encode(secrets.token_bytes(32)) + b"\n")
             file.flush()
