@@ -77,6 +77,7 @@ class AllInOne:
         if not self.settings.mqtt_url:
             self.broker = EmbeddedBroker(self.settings.mqtt_host, self.mqtt_port, self.deployer.authenticate)
             self.broker.start()
+            self.deployer.use_broker(self.broker.disconnect)
         self.start_collector()
         self.trainer = Trainer(self._settings(TrainerSettings, "trainer", **self._peer("collector")))
         self.trainer.start()

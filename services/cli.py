@@ -70,16 +70,16 @@ def demo(
 
 @app.command()
 def board(
-    code: Annotated[list[str], typer.Argument(help="Pairing codes, one per board (BL1:…).")],
-    pictures: Annotated[
-        Path, typer.Option(help="Folder of JPEG or PNG files: what the cameras see, one after another.")
-    ],
+    pictures: Annotated[Path, typer.Option(help="Folder of JPEG or PNG files: what the cameras see, in turn.")],
     folder: Annotated[Path, typer.Option(help="Where the boards keep their storage.")] = Path("data/boards"),
+    count: Annotated[int, typer.Option(min=1, max=1000, help="How many boards.")] = 1,
+    pairing: Annotated[list[str] | None, typer.Option(help="A pairing code (text or picture) per new board.")] = None,
+    every: Annotated[float, typer.Option(min=0, help="Seconds between presses made by themselves; 0: none.")] = 0,
 ) -> None:
     """Start virtual boards: the real device code in a real MicroPython."""
     from services.virtualboard.run import run_boards
 
-    run_boards(folder, pictures, code, stop_signal())
+    run_boards(folder, pictures, count=count, pairing=pairing or [], every=every)
 
 
 @app.command()
