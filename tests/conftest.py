@@ -9,6 +9,9 @@ import pytest
 
 pytest_plugins = ["tests.servers"]
 
+# torch's threads else spin while they wait for each other, and everything beside them crawls; read when torch is loaded
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
 ROOT = Path(__file__).resolve().parent.parent
 
 

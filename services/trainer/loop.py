@@ -1,4 +1,4 @@
-"""The training, top to bottom: `python -m services.trainer.loop JOB_DIR` is the child process of one job.
+"""The training, top to bottom: `python -m services.trainer.loop JOB_DIR [TARGET]` is a job's child process.
 
     JOB_DIR/config.json  TrainingConfig  ──►  stdout   one JSON event a line
     JOB_DIR/items.json, images/          ──►  last.pt  after every epoch: a run started again goes on from it
@@ -263,8 +263,11 @@ def _resumed(
     return saved["epoch"], saved["val_accuracy"]
 
 
-def main(folder: Path) -> int:
-    """Train and print the events; 0 when done or stopped, 1 after an error event."""
+def main(folder: Path, target: str = "") -> int:
+    """Train and print the events; 0 when done or stopped, 1 after an error event.
+
+    With a `target` it first sees that the target's converter takes such a network.
+    """
     os.nice(5)  # boards and pages on the same machine come first
     stop: list[int] = []
     signal.signal(signal.SIGTERM, lambda number, frame: stop.append(number))
@@ -273,6 +276,10 @@ def main(folder: Path) -> int:
         print(json.dumps(event), flush=True)
 
     try:
+        if target:
+            from services.trainer.conversion import check  # it imports this module
+
+            check(folder, target)
         train(folder, emit, lambda: bool(stop))
     except BoardloopError as error:
         emit({"type": "error", "reason": error.reason, "message": error.message, "fix": error.fix})
@@ -281,4 +288,4 @@ def main(folder: Path) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1])))
+    sys.exit(main(Path(sys.argv[1]), *sys.argv[2:3]))

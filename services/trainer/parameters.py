@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from services.common.errors import InvalidInput
 from services.rpc.boardloop.trainer.v1 import trainer_pb2
 from services.trainer.config import TrainingConfig, field_faults
+from services.trainer.convert import TARGETS
 from services.trainer.settings import TrainerSettings
 from services.trainer.weights import fetch_default, local_copy
 
@@ -39,6 +40,11 @@ def resolved(asked: trainer_pb2.TrainingParameters) -> trainer_pb2.TrainingParam
         target=asked.target or DEFAULT_TARGET,
     )
     config(parameters, "", 0)
+    if parameters.target not in TARGETS:
+        known = ", ".join(sorted(TARGETS))
+        raise InvalidInput(
+            "UNKNOWN_TARGET", f"There is no target {parameters.target!r}.", fix=f"Choose one of: {known}."
+        )
     return parameters
 
 

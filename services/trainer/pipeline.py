@@ -116,9 +116,6 @@ class Pipeline:
         weights = parameters.pretrained(asked.weights, self._settings)
         config = parameters.config(asked, str(weights or ""), self._settings.training_threads)
         (folder / "config.json").write_text(config.model_dump_json())
-        arguments = (str(folder), asked.target, "--check")
-        for _ in run.start("services.trainer.conversion", *arguments, stderr=folder / "check.log").events():
-            pass
         if run.stop_asked.is_set():
             raise Aborted
 
@@ -128,7 +125,8 @@ class Pipeline:
         if not marker.exists():
             self._store.change(job.id, state="TRAINING", progress=FETCHED, line="Training.")
             done: Event = {"stopped": True}
-            child = run.start("services.trainer.loop", str(folder), stderr=folder / "train.log", stoppable=True)
+            arguments = (str(folder), job.parameters["target"])
+            child = run.start("services.trainer.loop", *arguments, stderr=folder / "train.log", stoppable=True)
             try:
                 for event in child.events():
                     done = event if event["type"] == "done" else done
