@@ -1,0 +1,52 @@
+"""The trainer as the deployer sees it: a real gRPC server that answers from fixed bytes."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from typing import Any
+
+from services.common.errors import NotFound
+from services.common.rpc import RpcServer
+from services.rpc.boardloop.trainer.v1 import trainer_pb2 as pb
+from services.rpc.boardloop.trainer.v1 import trainer_pb2_grpc as grpc_pb
+
+MODEL = bytes(i * 7 % 251 for i in range(300_000))
+INPUTS = [bytes(i * k % 256 for i in range(3 * 32 * 32)) for k in (3, 5)]
+OUTPUTS = [[2.51, -0.11], [-1.2, 1.4]]
+TARGET = "k210-kmodel-v3"
+
+
+class FakeTrainer(grpc_pb.ModelServiceServicer):
+    """`m1`: a model of project `p` with a file for the K210 and none for the V831."""
+
+    def __init__(self, service_key: str) -> None:
+        self.server = RpcServer("trainer", "127.0.0.1:0", service_key)
+        name = pb.DESCRIPTOR.services_by_name["ModelService"].full_name
+        self.server.add(grpc_pb.add_ModelServiceServicer_to_server, self, name)
+        self.address = f"127.0.0.1:{self.server.start()}"
+        self.labels = ["functional", "defective"]
+        self.outputs = OUTPUTS
+        self.sha256 = hashlib.sha256(MODEL).hexdigest()
+
+    def GetModel(self, request: pb.GetModelRequest, context: Any) -> pb.GetModelResponse:
+        if request.model_id != "m1":
+            raise NotFound("UNKNOWN_MODEL", f"There is no model {request.model_id!r}.")
+        file = pb.ConvertedFile(target=TARGET, format="kmodel_v3", size_bytes=len(MODEL), sha256=self.sha256)
+        return pb.GetModelResponse(
+            model=pb.Model(id="m1", project_id="p", name="solar cells", labels=self.labels, files=[file])
+        )
+
+    def ListTargets(self, request: pb.ListTargetsRequest, context: Any) -> pb.ListTargetsResponse:
+        k210 = pb.Target(id=TARGET, board_type="k210", format="kmodel_v3")
+        v831 = pb.Target(id="v831-awnn-int8", board_type="v831", format="awnn")
+        return pb.ListTargetsResponse(targets=[k210, v831])
+
+    def DownloadModel(self, request: pb.DownloadModelRequest, context: Any) -> Iterator[pb.DownloadModelResponse]:
+        assert (request.model_id, request.target) == ("m1", TARGET)
+        for at in range(0, len(MODEL), 100_000):
+            yield pb.DownloadModelResponse(size_bytes=len(MODEL), data=MODEL[at : at + 100_000])
+
+    def GetGolden(self, request: pb.GetGoldenRequest, context: Any) -> pb.GetGoldenResponse:
+        cases = [pb.GoldenCase(input_u8_chw=i, output=o) for i, o in zip(INPUTS, self.outputs, strict=True)]
+        return pb.GetGoldenResponse(width=32, height=32, channels=3, cases=cases)
