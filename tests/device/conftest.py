@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import sysconfig
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -110,8 +111,7 @@ class Broker:
                 return
             except OSError:
                 assert self.process.poll() is None, "mosquitto does not start"
-                with pytest.MonkeyPatch.context():
-                    __import__("time").sleep(0.02)
+                time.sleep(0.02)
         raise AssertionError("mosquitto does not listen")
 
     def stop(self) -> None:

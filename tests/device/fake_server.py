@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import secrets
 import threading
@@ -39,6 +40,7 @@ class FakeServer:
     signer: str = "00" * 384
     labels: list[str] = field(default_factory=lambda: ["functional", "defective"])
     block: int = 8192
+    login: tuple[str, str] | None = None
 
     def __post_init__(self) -> None:
         self.changed = threading.Condition()
@@ -52,6 +54,7 @@ class FakeServer:
         self.ivs: list[bytes] = []
         self.parts: dict[bytes, dict[int, bytes]] = {}
         self.stored: dict[bytes, CaptureRecord] = {}
+        self.records: list[bytes] = []
         self.acks: list[str] = []
         self.reports: list[dict[str, object]] = []
         self.results: list[dict[str, object]] = []
@@ -61,6 +64,8 @@ class FakeServer:
         self.drop: Callable[[Frame], bool] = lambda frame: False
         self.client = paho.Client(paho.CallbackAPIVersion.VERSION2, client_id=f"service.{secrets.token_hex(4)}")
         self.client.on_message = self._on_message
+        if self.login:
+            self.client.username_pw_set(*self.login)
         ready = threading.Event()
         self.client.on_subscribe = lambda *_: ready.set()
         self.client.on_connect = lambda client, *_: client.subscribe("bl/#")
@@ -77,7 +82,7 @@ class FakeServer:
 
     @property
     def code(self) -> str:
-        letters = __import__("base64").b32encode(self.secret).decode().rstrip("=")
+        letters = base64.b32encode(self.secret).decode().rstrip("=")
         return f"BL1:127.0.0.1:{self.port}:{BOARD}:{letters}"
 
     def wait(self, condition: Callable[[], bool], seconds: float = 20) -> None:
@@ -182,7 +187,8 @@ class FakeServer:
         parts[chunk.index] = chunk.data
         missing = [i for i in range(chunk.count) if i not in parts]
         if not missing:
-            record = CaptureRecord.parse(b"".join(parts[i] for i in range(chunk.count)))
+            self.records.append(b"".join(parts[i] for i in range(chunk.count)))
+            record = CaptureRecord.parse(self.records[-1])
             assert record.capture_id == chunk.capture_id
             self.stored[chunk.capture_id] = record
             self.ack(AckReason.STORED, chunk.capture_id.hex(), frame)

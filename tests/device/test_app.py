@@ -40,7 +40,13 @@ def test_a_second_start_needs_no_code(board: TestBoard) -> None:
 
 def test_wifi_code_then_pairing_code(board: TestBoard) -> None:
     out = board.run(CODE="WIFI:T:WPA;S:workshop;P:wrong;;|WIFI:T:WPA;S:workshop;P:right;;|x|" + board.server.code)
-    for text in ("WiFi failed: workshop", "Joined WiFi workshop", "Show the pairing code", "Not a Boardloop code", "Paired"):
+    for text in (
+        "WiFi failed: workshop",
+        "Joined WiFi workshop",
+        "Show the pairing code",
+        "Not a Boardloop code",
+        "Paired",
+    ):
         assert text in out
 
 

@@ -1,11 +1,15 @@
 """A board for the tests: the core on a port without hardware. Runs in MicroPython and in CPython.
 
-Environment: ROOT (storage), PRESSES ("short,long,…", one a round), UNTIL (what ends the run: empty, COMMITTED, FAILED,
-online, pressed), CODE (what its camera sees, one after the other, "|" between), LINK (plain, half: loses what has
-come when it sends, lossy: now and then also the answer), RENAME (posix, refuse,
-fat), KILL_AT (the storage operation at which power goes), FREE (bytes of storage), FLAT, BLOCK, CHUNK, JPEG (bytes
-of a picture), AWAKE (start of the text after which the presses begin),
-FIRMWARE=k210 (see firmware.py), SPEED (how fast its clock goes).
+Environment:
+    ROOT      the storage                        FLAT      1: no folders
+    PRESSES   "short,long,...", one a round      AWAKE     start of the text after which they begin
+    UNTIL     what ends the run: empty, COMMITTED, FAILED, online, pressed, back (from a code that was no good)
+    CODE      what the camera sees, one after the other, "|" between
+    JPEG      bytes of a picture                 CHUNK, BLOCK   sizes of the port
+    LINK      plain; half: loses what has come when it sends; lossy: now and then also the answer
+    RENAME    posix, refuse (an existing name), fat (removes it, then renames)
+    KILL_AT   the storage operation at which the power goes      FREE   bytes of storage that it says it has
+    FIRMWARE  k210: see firmware.py              SPEED     how fast its clock goes
 Prints what the display shows, and one line "model <first bytes>" for each model the chip gets.
 """
 
@@ -95,7 +99,7 @@ class Port:
     def capture(self):
         self.pictures += 1
         size = int(setting("JPEG", "5000"))
-        body = (str(self.pictures) + "-") * (size // 4)
+        body = (str(self.pictures) + "-") * (size // 2)
         return b"\xff\xd8" + body[:size].encode() + b"\xff\xd9", 224, 224
 
     def frame(self, width, height):
@@ -276,6 +280,8 @@ def done(app, until):
         return not app.port.presses and not app.outbox.waiting
     if until == "online":
         return True
+    if until == "back":
+        return not app.port.presses and not app.port.codes and app.identity.paired
     if until in ("COMMITTED", "FAILED"):
         return app.update.status()[1] == until and not app.port.presses and not app.update.exclusive
     return False

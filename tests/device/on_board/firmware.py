@@ -12,7 +12,7 @@ MOST_BLOCKS = 65535
 
 
 class Sha256:
-    """One global hardware block: opening or feeding another hash before `digest()` spoils both; `digest()` works once."""
+    """One global hardware block: one hash at a time, `digest()` ends it and works once."""
 
     owner = None
 

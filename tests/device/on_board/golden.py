@@ -27,7 +27,9 @@ class ServerKeys:
 
 def check_codes():
     for good in index["pairing_codes"]:
-        assert read_pairing(good["code"]) == (good["host"], good["port"], good["board"], unhex(good["secret"], 16)), good
+        assert read_pairing(good["code"]) == (good["host"], good["port"], good["board"], unhex(good["secret"], 16)), (
+            good
+        )
     for bad in index["bad_pairing_codes"]:
         assert read_pairing(bad) is None, bad
     for good in index["wifi_codes"]:

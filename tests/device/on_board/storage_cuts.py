@@ -14,8 +14,8 @@ class PowerCut(BaseException):
 class Card:
     """A storage in memory that loses power at the n-th operation; a write is then half there.
 
-    kind: "posix" (rename replaces), "refuse" (rename to an existing name fails: SPIFFS), "fat" (MicroPython's FAT driver
-    removes the old file, then renames: two operations).
+    kind: "posix" (rename replaces), "refuse" (rename to an existing name fails: SPIFFS), "fat" (MicroPython's FAT
+    driver removes the old file, then renames: two operations).
     """
 
     def __init__(self, kind):
@@ -104,7 +104,7 @@ def insert(card):
 
 
 def check_documents(kind):
-    """Cut a rewrite anywhere, then cut the reading after it anywhere: there is the old or the new document, never none."""
+    """Cut a rewrite anywhere, and the reading after it: there is the old or the new document, never none."""
     outcomes = {}
     for cut in range(1, 40):
         for second_cut in range(1, 8):
