@@ -12,6 +12,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
+from starlette.routing import compile_path
 
 from services.common.errors import BoardloopError
 from services.common.logs import logger
@@ -80,11 +81,19 @@ async def _validation(_: Request, error: Exception) -> JSONResponse:
 async def _http(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
     reason, fix = OF_STATUS.get(error.status_code, ("HTTP_ERROR", ""))
-    metadata = {name.lower(): value for name, value in (error.headers or {}).items()}
+    metadata = {"allow": _methods(request)} if error.status_code == 405 else {}
     message = (
         error.detail if error.status_code in (400, 413) else f"{request.method} {request.url.path}: {error.detail}."
     )
     return problem(error.status_code, reason, message, fix, **metadata)
+
+
+def _methods(request: Request) -> str:
+    """Every method of this path: Starlette itself names only those of the first route that has it."""
+    paths = request.app.openapi()["paths"]
+    path = request.url.path.removeprefix(request.scope.get("root_path", ""))
+    found = [methods for template, methods in paths.items() if compile_path(template)[0].match(path)]
+    return ", ".join(sorted({method.upper() for methods in found for method in methods}))
 
 
 async def _unexpected(request: Request, error: Exception) -> JSONResponse:

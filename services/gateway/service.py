@@ -26,10 +26,11 @@ from services.gateway.qr import QrShelf
 from services.gateway.settings import GatewaySettings
 from services.gateway.upstream import Upstream
 
-__all__ = ["Gateway"]
+__all__ = ["MIGRATIONS", "Gateway"]
 
 log = logger("gateway")
 HERE = Path(__file__).parent
+MIGRATIONS = HERE / "migrations"
 START_SECONDS = 30.0
 STOP_SECONDS = 5  # open pages keep their connection; nobody waits longer for them
 
@@ -46,7 +47,7 @@ class Gateway:
         """Migrates the database and creates `admin` on the very first start. `pages=False`: REST only."""
         self.settings = settings
         self._database = Database(database_url(settings, "gateway"), "gateway")
-        self._database.migrate(HERE / "migrations")
+        self._database.migrate(MIGRATIONS)
         self.accounts = Accounts(self._database, settings.session_lifetime)
         self.first_password: str | None = self.accounts.create_first_user()
         self.app = self._build(pages)

@@ -395,9 +395,10 @@ class Deployer(dg.BoardServiceServicer, dg.ReleaseServiceServicer):
     def CreateRelease(self, request: d.CreateReleaseRequest, context: Any) -> d.CreateReleaseResponse:
         boards = list(request.board_ids) or list(self.boards)
         release = d.Release(
-            id=f"{len(self.releases):032x}", project_id=request.project_id, model_id=request.model_id, name=request.name,
-            target=request.target or TARGET, counter=len(self.releases) + 3, payload_bytes=968_736, created_at=stamp(),
-            state=d.RELEASE_STATE_AWAITING_SIGNATURE,
+            id=f"{len(self.releases):032x}", project_id=request.project_id, model_id=request.model_id,
+            name=request.name, target=request.target or TARGET,
+            counter=len(self.releases) + 3, payload_bytes=968_736,
+            created_at=stamp(), state=d.RELEASE_STATE_AWAITING_SIGNATURE,
             boards=[d.BoardUpdate(board_id=board, state=d.UPDATE_STATE_WAITING) for board in boards],
         )  # fmt: skip
         self.releases[release.id] = release

@@ -10,7 +10,7 @@ from fastapi.responses import RedirectResponse
 from nicegui import ui
 
 from services.gateway.accounts import NewToken, TokenInfo
-from services.gateway.pages.layout import Page, button, html, mark, open_page
+from services.gateway.pages.layout import Page, button, copy_button, html, mark, open_page
 from services.gateway.pages.login import password_form
 
 __all__: list[str] = []
@@ -84,8 +84,6 @@ def _show_once(page: Page, new: NewToken) -> None:
         html(t("account.token_shown_once"), "muted")
         html(escape(new.token), "code").props(mark("token-value"))
         with ui.element("div").classes("foot"):
-            button(t("common.copy"), "plain", lambda: None, icon="content_copy").props(
-                f'data-tool="copy" data-value="{new.token}"'
-            )
+            copy_button(t, new.token)
             button(t("common.close"), "primary", dialog.close, test="token-close")
     dialog.open()

@@ -87,6 +87,7 @@ class Boards:
         self._boards = list(answer.boards)
         self._draw_boards()
         self._draw_releases()
+        self._draw_results()
 
     async def _show_releases(self, answer: deployer.ListReleasesResponse) -> None:
         self._releases = list(answer.releases)
@@ -95,6 +96,9 @@ class Boards:
 
     async def _show_results(self, answer: deployer.ListResultsResponse) -> None:
         self._results = list(answer.results)
+        self._draw_results()
+
+    def _draw_results(self) -> None:
         rows = "".join(self._result(result) for result in self._results[:RESULTS_SHOWN])
         self.results.set_content(rows or f'<span class="muted">{escape(self._page.t("results.empty"))}</span>')
 
@@ -125,10 +129,11 @@ class Boards:
             )
             outbox = str(board.outbox) + (f" ({t('boards.rejected', count=board.rejected)})" if board.rejected else "")
             reason = f' <span class="faint mono">{escape(board.update_reason)}</span>' if board.update_reason else ""
+            state = tag(t("update." + update), update_tone) if update != "NONE" else t("update.NONE")
             facts = (
                 (t("boards.last_seen"), ago(board.last_seen_at, t)),
                 (t("boards.model"), escape(self._release_name(board.release_id))),
-                (t("boards.update"), tag(t("update." + update), update_tone) + reason),
+                (t("boards.update"), state + reason),
                 (t("boards.outbox"), outbox),
             )
             html("".join(f"<dt>{name}</dt><dd>{value}</dd>" for name, value in facts), "facts num", tag="dl").style(
@@ -136,7 +141,7 @@ class Boards:
             )
             if update in ("DOWNLOADING", "VERIFYING", "TRYING"):
                 html(f'<div class="bar"><div style="width:{board.update_progress:.0%}"></div></div>')
-            with ui.element("div").classes("line"):
+            with ui.element("div").classes("line board-foot"):
                 button(t("boards.pair_again"), "plain small", lambda: PairingDialog(self._page, self._project, board))
                 if word != "REVOKED":
                     button(t("boards.revoke"), "danger small", lambda: self._ask_revoke(board), test="revoke")

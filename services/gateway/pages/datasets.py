@@ -7,10 +7,10 @@ from html import escape
 from fastapi import Request
 from fastapi.responses import RedirectResponse
 from nicegui import ui
-from nicegui.events import GenericEventArguments
 
 from services.gateway.pages.capture_grid import CaptureGrid
 from services.gateway.pages.layout import Page, button, find_project, html, mark, open_page
+from services.gateway.pages.uploads import Uploads
 from services.gateway.pages.version_list import version_panel
 from services.gateway.pages.words import UNLABELLED, label_colour
 from services.rpc.boardloop.collector.v1 import collector_pb2 as collector
@@ -30,13 +30,7 @@ async def datasets_page(request: Request, project_id: str) -> RedirectResponse |
     with page.frame(t("datasets.title"), here="datasets", project=project):
         subtitle, actions = page.head(t("datasets.title"), t("common.loading"))
         with actions:
-            button(
-                t("datasets.upload"),
-                "plain",
-                lambda: _upload_dialog(page, project).open(),
-                icon="upload",
-                test="upload",
-            )
+            button(t("datasets.upload"), "plain", Uploads(page, project).open, icon="upload", test="upload")
         with ui.element("div").classes("with-aside full"):
             with ui.element("section").classes("stack"):
                 filters = Filters(page, project)
@@ -113,41 +107,3 @@ class Filters:
 
     async def _nothing(self) -> None:
         return
-
-
-def _upload_dialog(page: Page, project: collector.Project) -> ui.dialog:
-    t = page.t
-    with ui.dialog() as dialog, ui.card().classes("dialog"):
-        html(t("datasets.upload"), tag="h2")
-        html(t("datasets.upload_hint"), "muted")
-        zone = (
-            ui.element("div").props(f'data-upload-zone data-project="{project.id}" data-label=""').classes("stack full")
-        )
-        with zone:
-            choices = {"": t("datasets.unlabelled")} | {label: label for label in project.labels}
-            label = ui.select(choices, value="", label=t("datasets.upload_as")).props(
-                "outlined " + mark("upload-label")
-            )
-            state = html("", "muted num").props(mark("upload-state"))
-            problem = html("", "error-box hidden").props(mark("upload-error"))
-            files = ui.element("input").props(
-                'type="file" multiple accept="image/jpeg" data-upload ' + mark("upload-files")
-            )
-            files.classes("hidden")
-        label.on_value_change(lambda: zone.props(f'data-label="{escape(label.value or "")}"'))
-
-        def step(event: GenericEventArguments) -> None:
-            detail = event.args["detail"]
-            key = "datasets.uploaded" if detail["done"] == detail["total"] else "datasets.uploading"
-            state.set_content(escape(t(key, **{k: detail[k] for k in ("done", "total", "stored", "known")})))
-            problem.set_content(escape(detail["error"]))
-            problem.classes(remove="hidden") if detail["error"] else problem.classes("hidden")
-
-        zone.on("upload-step", step, args=["detail"])
-        with ui.element("div").classes("foot"):
-            button(t("common.close"), "ghost", dialog.close)
-            pick = f'document.getElementById("{files.html_id}").click()'
-            button(t("datasets.choose_files"), "primary", lambda: None, icon="add_photo_alternate").on(
-                "click", js_handler=f"() => {pick}"
-            )
-    return dialog

@@ -16,7 +16,6 @@ CATALOGUE: dict[str, tuple[str, str]] = {
     "nav.training": ("Training", "训练"),
     "nav.models": ("Models", "模型"),
     "nav.boards": ("Boards", "开发板"),
-    "nav.account": ("Account", "账户"),
     "nav.logout": ("Log out", "退出登录"),
     "nav.theme": ("Light or dark", "浅色或深色"),
     "banner.away": (
@@ -307,7 +306,6 @@ CATALOGUE: dict[str, tuple[str, str]] = {
     "pair.ssid": ("Network name", "网络名称"),
     "pair.wifi_password": ("WiFi password", "WiFi 密码"),
     "pair.show_wifi": ("Show WiFi code", "显示 WiFi 码"),
-    "pair.skip": ("Skip", "跳过"),
     "pair.next": ("Next", "下一步"),
     "pair.board_name": ("Name of the board", "开发板名称"),
     "pair.board_type": ("Type", "类型"),
@@ -332,7 +330,6 @@ CATALOGUE: dict[str, tuple[str, str]] = {
     "account.new_token": ("New token", "新建令牌"),
     "account.token_shown_once": ("Copy this token now: it is not shown again.", "请立即复制此令牌，之后不再显示。"),
     "account.no_tokens": ("No tokens yet.", "还没有令牌。"),
-    "account.created": ("Created", "创建时间"),
     "account.last_used": ("Last used", "最近使用"),
     "account.revoke": ("Revoke", "吊销"),
     "account.password_saved": ("Password saved", "密码已保存"),

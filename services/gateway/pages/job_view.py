@@ -17,7 +17,8 @@ __all__ = ["JobView"]
 RUNNING = {"QUEUED", "FETCHING", "TRAINING", "CONVERTING"}
 RESUMABLE = {"FAILED", "INTERRUPTED"}
 TRAIN, VALIDATION, ACCURACY = "#94a3b8", "#d55e00", "#0f8f80"
-AXIS = "#8a958f"  # readable on the light and on the dark card
+AXIS = "#7d8a84"  # readable on the light and on the dark card
+FONT = 'Roboto, "PingFang SC", "Microsoft YaHei", "WenQuanYi Zen Hei", sans-serif'
 
 
 class JobView:
@@ -61,14 +62,16 @@ class JobView:
 
     def _chart(self, title: str, series: list[tuple[str, str]], top: float | None = None) -> ui.echart:
         options: dict[str, Any] = {
-            "title": {"text": title, "textStyle": {"fontSize": 14, "fontWeight": 600, "color": AXIS}, "left": 0},
-            "grid": {"left": 44, "right": 14, "top": 52, "bottom": 28},
+            "textStyle": {"fontFamily": FONT},
+            "title": {"text": title, "left": 0, "top": 0, "padding": 0,
+                      "textStyle": {"fontSize": 14, "fontWeight": 500, "fontFamily": FONT, "color": AXIS}},
+            "grid": {"left": 44, "right": 14, "top": 38, "bottom": 24},
             "legend": {"show": len(series) > 1, "right": 0, "top": 0, "icon": "roundRect", "itemWidth": 14,
                        "itemHeight": 4, "textStyle": {"color": AXIS}},
             "tooltip": {"trigger": "axis"},
             "animationDuration": 300,
             "xAxis": {"type": "category", "data": [], "axisLine": {"lineStyle": {"color": AXIS}},
-                      "axisTick": {"show": False}},
+                      "axisTick": {"show": False}, "axisLabel": {"color": AXIS}},
             "yAxis": {"type": "value", "min": 0, "max": top, "axisLabel": {"color": AXIS},
                       "splitLine": {"lineStyle": {"color": AXIS, "opacity": 0.18}}},
             "series": [
@@ -84,7 +87,7 @@ class JobView:
         t = self._page.t
         word, tone = job_state(job)
         state = tag(t("job." + word), tone).replace("<span", f'<span data-testid="job-state" data-state="{word}"', 1)
-        self._title.set_content(f'<h2 class="section-title">{escape(t("training.job", id=job.id[:8]))}</h2>{state}')
+        self._title.set_content(f'<h2 class="section-title">{escape(t("training.job", id=job.id))}</h2>{state}')
         bar = {"DONE": "good", "FAILED": "bad"}.get(word, "")
         self._bar.set_content(f'<div class="bar {bar}"><div style="width:{job.progress * 100:.1f}%"></div></div>')
         self._line.set_content("".join(f"<span>{escape(part)}</span>" for part in self._facts(job, word)))

@@ -24,7 +24,7 @@ from services.gateway.security import COOKIE
 from services.gateway.upstream import ask
 from services.rpc.boardloop.collector.v1 import collector_pb2 as collector
 
-__all__ = ["Page", "button", "dress", "empty", "find_project", "html", "mark", "open_page", "tools"]
+__all__ = ["Page", "button", "copy_button", "dress", "empty", "find_project", "html", "mark", "open_page", "tools"]
 
 Value = TypeVar("Value")
 STATIC = Path(__file__).parent.parent / "static"
@@ -53,6 +53,13 @@ def button(
     """A button in our look; kind: primary, plain, ghost, danger."""
     made = ui.button(text, on_click=on_click, icon=icon, color=None).classes(f"btn {kind}")
     return made.props("flat no-caps " + (mark(test) if test else ""))
+
+
+def copy_button(t: Translator, text: str) -> ui.button:
+    """Puts `text` into the clipboard; boardloop.js does it."""
+    made = button(t("common.copy"), "plain small", lambda: ui.notify(t("common.copied"), position="top"))
+    made.props["data-tool"], made.props["data-value"] = "copy", text
+    return made
 
 
 def empty(icon: str, title: str, text: str, test: str = "empty") -> ui.element:
@@ -192,12 +199,14 @@ def tools(t: Translator) -> str:
 def dress(request: Request) -> Translator:
     """Style sheet, script and language of a page; every page calls it first."""
     language = choose_language(request.cookies.get("boardloop_language"), request.headers.get("accept-language", ""))
+    t = Translator(language)
     ui.add_head_html(
+        f'<meta name="boardloop-gone" content="{escape(t("banner.gone"))}">'
         f'<link rel="stylesheet" href="/static/boardloop.css?{ASSETS}">'
         f'<script>document.documentElement.lang="{language}"</script>'
         f'<script src="/static/boardloop.js?{ASSETS}"></script>'
     )
-    return Translator(language)
+    return t
 
 
 async def open_page(request: Request, *, one_time: bool = False) -> Page | RedirectResponse:

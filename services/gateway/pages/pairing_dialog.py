@@ -8,7 +8,7 @@ from html import escape
 
 from nicegui import ui
 
-from services.gateway.pages.layout import Page, button, html, mark
+from services.gateway.pages.layout import Page, button, copy_button, html, mark
 from services.gateway.pages.words import clock
 from services.gateway.qr import data_url
 from services.gateway.upstream import ask
@@ -92,9 +92,7 @@ class PairingDialog:
             html(_qr(pairing.qr_png, "pair-qr"), "line").style("justify-content:center")
             with ui.element("div").classes("line full"):
                 html(escape(pairing.code), "code grow").props(mark("pair-code"))
-                button(t("common.copy"), "ghost small", lambda: None, icon="content_copy").props(
-                    f'data-tool="copy" data-value="{escape(pairing.code)}"'
-                )
+                copy_button(t, pairing.code)
             left = html("", "num muted").props(mark("pair-countdown"))
             self._foot()
         end = pairing.expires_at.seconds

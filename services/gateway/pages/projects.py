@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from html import escape
 
 from fastapi import Request
@@ -14,6 +15,8 @@ from services.gateway.upstream import ask
 from services.rpc.boardloop.collector.v1 import collector_pb2 as collector
 
 __all__: list[str] = []
+
+STRIP = 4  # newest pictures on a project's card
 
 
 @ui.page("/")
@@ -29,11 +32,11 @@ async def projects_page(request: Request) -> RedirectResponse | None:
         tiles = ui.element("div").classes("full")
 
     async def show(answer: collector.ListProjectsResponse) -> None:
+        cards = await asyncio.gather(*(_card(page, project) for project in answer.projects))
         tiles.clear()
         with tiles:
-            if answer.projects:
-                cards = "".join(_card(project) for project in answer.projects)
-                html(f'<div class="tiles">{cards}</div>')
+            if cards:
+                html(f'<div class="tiles">{"".join(cards)}</div>')
                 return
             with empty("category", t("projects.empty.title"), t("projects.empty.text")):
                 button(t("projects.new"), "primary", lambda: _dialog(page).open(), icon="add")
@@ -42,16 +45,22 @@ async def projects_page(request: Request) -> RedirectResponse | None:
     return None
 
 
-def _card(project: collector.Project) -> str:
+async def _card(page: Page, project: collector.Project) -> str:
     labels = list(project.labels)
+    newest = collector.ListCapturesRequest(filter=collector.CaptureFilter(project_id=project.id), page_size=STRIP)
+    captures = (await ask(page.upstream.captures.ListCaptures(newest))).captures
+    counts = await ask(page.upstream.captures.CountCaptures(collector.CountCapturesRequest(project_id=project.id)))
+    pictures = page.t("datasets.subtitle", total=counts.total)
+    strip = "".join(f'<img alt="" src="/api/v1/captures/{one.id}/thumbnail?size=160">' for one in captures)
+    strip += "<i></i>" * (STRIP - len(captures))
     tags = "".join(
         f'<span class="tag"><i class="dot" style="--c:{label_colour(label, labels)}"></i>{escape(label)}</span>'
         for label in labels
     )
     return (
         f'<a class="card" href="/projects/{project.id}/datasets" data-testid="project">'
-        f'<h2>{escape(project.name)}</h2><div class="labels">{tags}</div>'
-        f'<span class="faint num">{date(project.created_at)}</span></a>'
+        f'<div class="strip">{strip}</div><h2>{escape(project.name)}</h2><div class="labels">{tags}</div>'
+        f'<span class="faint num">{escape(pictures)} · {date(project.created_at)}</span></a>'
     )
 
 

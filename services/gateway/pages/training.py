@@ -86,7 +86,7 @@ class Jobs:
         row = ui.element("button").classes("pick on" if job.id == self._chosen else "pick")
         with row.props(mark("job") + f' type="button" data-id="{job.id}" data-state="{word}"'):
             html(
-                f'<span class="mono">{escape(job.id[:8])}</span>{tag(t("job." + word), tone)}',
+                f'<span class="mono">{escape(job.id)}</span>{tag(t("job." + word), tone)}',
                 "line between",
                 tag="span",
             )

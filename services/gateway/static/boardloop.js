@@ -14,7 +14,11 @@
     if (window.Quasar) window.Quasar.Dark.set(dark());
   };
   paint();
-  addEventListener("load", paint);
+  addEventListener("load", () => {
+    paint();
+    const gone = document.querySelector("meta[name=boardloop-gone]");
+    document.querySelectorAll("#popup span").forEach((span, place) => (span.textContent = place || !gone ? "" : gone.content));
+  });
 
   async function post(path, body) {
     const response = await fetch(API + path, {

@@ -1,0 +1,75 @@
+"""A gateway over the canned services, with somebody logged in."""
+
+from __future__ import annotations
+
+import secrets
+from base64 import urlsafe_b64encode
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import pytest
+
+from services.gateway.service import Gateway
+from services.gateway.settings import GatewaySettings
+from tests.gateway.canned import World
+
+PASSWORD = "correct horse battery"
+
+
+@pytest.fixture(scope="session")
+def service_key() -> str:
+    return urlsafe_b64encode(secrets.token_bytes(32)).decode()
+
+
+@pytest.fixture
+def world(service_key: str) -> Iterator[World]:
+    world = World(service_key)
+    yield world
+    world.close()
+
+
+def settings_for(world: World, key: str, folder: Path, **more: object) -> GatewaySettings:
+    """Settings of a gateway over `world` at a free port."""
+    addresses = {f"{name}_address": f"127.0.0.1:{port}" for name, port in world.ports.items()}
+    fields = {"data_dir": folder, "service_key": key, "port": 0, "rpc_deadline_seconds": 10.0, **addresses, **more}
+    return GatewaySettings.model_validate(fields)
+
+
+@pytest.fixture
+def settings(world: World, service_key: str, tmp_path: Path) -> GatewaySettings:
+    return settings_for(world, service_key, tmp_path)
+
+
+@pytest.fixture
+def gateway(settings: GatewaySettings) -> Iterator[Gateway]:
+    gateway = Gateway(settings, pages=False)
+    gateway.start()
+    yield gateway
+    gateway.stop()
+
+
+@dataclass
+class Door:
+    """The REST API as nobody, and as `admin` with an API token."""
+
+    gateway: Gateway
+    nobody: httpx.Client
+    admin: httpx.Client
+
+
+def make_token(gateway: Gateway) -> str:
+    """Chooses a password for `admin` and makes an API token."""
+    assert gateway.first_password is not None
+    principal = gateway.accounts.login("admin", gateway.first_password).principal
+    gateway.accounts.change_password(principal, gateway.first_password, PASSWORD)
+    return gateway.accounts.create_token(principal, "tests").token
+
+
+@pytest.fixture
+def door(gateway: Gateway) -> Iterator[Door]:
+    base = f"{gateway.url}/api/v1"
+    bearer = {"Authorization": f"Bearer {make_token(gateway)}"}
+    with httpx.Client(base_url=base) as nobody, httpx.Client(base_url=base, headers=bearer) as admin:
+        yield Door(gateway, nobody, admin)
