@@ -54,8 +54,8 @@ class Update:
         document = self._storage.load(NAME)
         if document.get("release", "") == self._slots.release:
             document = {}  # power went between the commit and the tidying up
-            self._storage.remove(NAME)
             self._slots.tidy()
+            self._storage.remove(NAME)
         self._document = document
         if not document:
             return

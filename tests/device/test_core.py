@@ -17,3 +17,8 @@ from tests.device.conftest import Interpreter
 )
 def test_script(interpreter: Interpreter, script: str, said: str) -> None:
     assert interpreter.run(script).endswith(said + "\n")
+
+
+@pytest.mark.parametrize("kind", ["posix", "refuse", "fat"])
+def test_a_release_and_a_power_cut_anywhere(micropython: Interpreter, kind: str) -> None:
+    assert micropython.run("update_cuts.py", KINDS=kind, timeout=100).endswith("always a whole model\n")

@@ -1,21 +1,10 @@
 """The golden bytes of docs/protocol.md, read by the board's code."""
 
-import json
-import os
+from golden_files import index, read
 
 from boardloop import frames, manifest, rsa, verify
 from boardloop.codes import read_pairing, read_wifi
 from boardloop.crypto import CbcReader, aes_cbc, hexlify, hkdf, sha256, unhex, unpad
-
-FOLDER = os.getenv("GOLDEN")
-
-
-def read(name):
-    with open(FOLDER + "/" + name, "rb") as f:
-        return f.read()
-
-
-index = json.loads(read("index.json").decode())
 
 
 class ServerKeys:
