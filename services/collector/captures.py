@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import insert, or_, select, update
 from sqlalchemy.orm import Session
 
 from services.collector.boards import remember_frame
@@ -28,8 +28,8 @@ IDS_AT_ONCE = 500  # SQLite builds of Debian 12 take 32,766 bound values a state
 
 @dataclass(frozen=True)
 class NewCapture:
-    """A verified picture whose object is already durable. `frame`: (session, sequence) of the frame that completed it;
-    board_id, key_id and frame are "" "" (0, 0) for an upload."""
+    """A verified picture whose object is already in the store. `frame`: (session, sequence) of the frame that completed
+    it; board_id, key_id and frame are "" "" (0, 0) for an upload."""
 
     capture_id: str
     project_id: str
@@ -51,8 +51,8 @@ class NewCapture:
 
 
 def object_key(project_id: str, board_id: str, capture_id: str) -> str:
-    """Where the JPEG of a capture lies."""
-    return f"captures/{project_id}/{board_id or 'uploads'}/{capture_id}.jpg"
+    """Where the JPEG of a capture lies: one folder per project, so that one fsync serves all its boards."""
+    return f"captures/{project_id}/{capture_id}.{board_id or 'upload'}.jpg"
 
 
 def capture_message(row: Capture) -> pb.Capture:
@@ -128,6 +128,19 @@ class Captures:
             if owners[capture_id] == new.board_id:
                 return None
         return None
+
+    def discard_object(self, new: NewCapture) -> None:
+        """Takes away the object of a capture that did not get a row, unless the row that has it needs it: a board that
+        sends a deleted capture again must not bring the picture back."""
+        with self._upload_or_delete:
+            with self._database.session(read_only=True) as session:
+                held = select(VersionItem.capture_id)
+                needed = or_(Capture.deleted_at.is_(None), Capture.id.in_(held))
+                ids = Capture.id.in_((new.capture_id, new.other_id))
+                query = select(Capture.id).where(ids, Capture.object_key == new.object_key, needed)
+                if session.scalar(query) is not None:
+                    return
+            self._store.delete(new.object_key)
 
     def is_stored(self, board_id: str, capture_id: str) -> bool:
         """Whether this board's capture is stored, deleted ones included."""

@@ -1,4 +1,4 @@
-"""Group commit: one database transaction, and so one fsync, for all captures that wait at that moment."""
+"""Group commit: one fsync of a folder and one database transaction for all captures that wait at that moment."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from services.common.errors import BoardloopError, StorageFull
 from services.common.frames import AckReason
 from services.common.logs import logger
 from services.common.metrics import counter
+from services.common.objects import ObjectStore
 
 __all__ = ["Committer", "Pending"]
 
@@ -24,7 +25,7 @@ COMMITTED = counter("collector_committed", "Captures in them: divide by the tran
 
 @dataclass(frozen=True)
 class Pending:
-    """A verified capture whose object is durable; `done` is told what became of it: reason, detail for the log."""
+    """A verified capture whose object is staged; `done` is told what became of it: reason, detail for the log."""
 
     new: NewCapture
     done: Callable[[AckReason, str], None]
@@ -33,8 +34,8 @@ class Pending:
 class Committer:
     """One thread. While a transaction is flushed to disk the next batch gathers, so batches grow with the load."""
 
-    def __init__(self, captures: Captures) -> None:
-        self._captures = captures
+    def __init__(self, captures: Captures, store: ObjectStore) -> None:
+        self._captures, self._store = captures, store
         self._queue: queue.SimpleQueue[Pending | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="collector-commit", daemon=True)
 
@@ -69,6 +70,7 @@ class Committer:
         COMMITTED.inc(len(batch))
         detail = ""
         try:
+            self._store.settle([pending.new.object_key for pending in batch])
             reasons = self._captures.store_batch([pending.new for pending in batch])
         except StorageFull as error:
             reasons, detail = [AckReason.STORAGE_FULL] * len(batch), str(error)
@@ -79,6 +81,8 @@ class Committer:
             reasons, detail = [AckReason.UNAVAILABLE] * len(batch), repr(error)
         for pending, reason in zip(batch, reasons, strict=True):
             try:
+                if reason in (AckReason.DUPLICATE, AckReason.UNKNOWN_LABEL):
+                    self._captures.discard_object(pending.new)
                 pending.done(reason, detail)
             except Exception:
                 log.exception("answer_failed", capture=pending.new.capture_id)

@@ -1,9 +1,9 @@
 """From a frame on bl/<board>/up/capture to a stored capture and its ACK.
 
-    bus thread ──> queue of the board's worker ──> worker                          ──> committer        ──> ACK
-                   full: BUSY                      verify, replay check, assemble      rows in batches
-                                                   record, label, JPEG check
-                                                   object put (durable)
+    bus thread ──> queue of the board's worker ──> worker                          ──> committer ──> ACK
+                   full: BUSY                      verify, replay check, assemble      for all that wait:
+                                                   record, label, JPEG check     then rows in a transaction
+                                                   object written, fsynced       folders fsynced
 
 A board always goes to the same worker, so its frames are handled in order. The ACK comes after the row is committed,
 the row after the object is durable: what is cut off in between leaves at most an object without a row, and the board
@@ -56,7 +56,7 @@ class Ingest:
         answers: Answers,
     ) -> None:
         self._roster, self._answers = roster, answers
-        self._committer = Committer(captures)
+        self._committer = Committer(captures, store)
         self._stopping = False
         self._workers = [
             _Worker(settings, roster, projects, captures, store, answers, self._committer, number)
@@ -202,9 +202,6 @@ class _Worker:
             raise FrameError(AckReason.UNKNOWN_LABEL, f"the project has no label {label!r}")
         size = check_jpeg(record.jpeg, self._settings.capture_max_pixels)
         capture_id = sent_id.hex()
-        if self._captures.is_stored(board.board_id, capture_id):  # also keeps a deleted picture's object away
-            self._answers.ack(board, mark, AckReason.DUPLICATE, capture_id)
-            return
         new = NewCapture(
             capture_id=capture_id,
             project_id=board.project_id,
@@ -219,22 +216,21 @@ class _Worker:
             key_id=board.key_id,
             frame=mark,
         )
-        self._store.put(new.object_key, record.jpeg)
+        self._store.stage(new.object_key, record.jpeg)
         key = (board.board_id, capture_id)
         with self._lock:
             self._storing.add(key)
-        self._committer.submit(Pending(new, lambda reason, detail: self._done(board, mark, key, reason, detail)))
+        self._committer.submit(Pending(new, lambda reason, detail: self._done(board, new, reason, detail)))
 
-    def _done(
-        self, board: BoardEntry, mark: tuple[int, int], key: tuple[str, str], reason: AckReason, detail: str
-    ) -> None:
+    def _done(self, board: BoardEntry, new: NewCapture, reason: AckReason, detail: str) -> None:
+        key = (new.board_id, new.capture_id)
         with self._lock:
             self._storing.discard(key)
             if reason in (AckReason.STORED, AckReason.DUPLICATE):
                 self._stored[key] = None
                 if len(self._stored) > REMEMBERED:
                     self._stored.popitem(last=False)
-        self._answers.ack(board, mark, reason, key[1], detail=detail)
+        self._answers.ack(board, new.frame, reason, new.capture_id, detail=detail)
 
 
 def _reason(error: BoardloopError) -> AckReason:

@@ -28,7 +28,7 @@ def _too_large(what: str, max_pixels: int) -> InvalidInput:
 
 
 def check_jpeg(data: bytes, max_pixels: int) -> Size:
-    """Decodes every pixel: a header alone does not show that the link lost nothing.
+    """Reads the picture to its end: a header alone does not show that the link lost nothing.
 
     The size is looked at before the pixels are, so that a small file cannot claim gigabytes.
     Raises InvalidInput NOT_JPEG or TOO_LARGE.
@@ -40,6 +40,7 @@ def check_jpeg(data: bytes, max_pixels: int) -> Size:
             width, height = image.size
             if width * height > max_pixels:
                 raise _too_large(f"has {width} x {height} pixels", max_pixels)
+            image.draft(None, (1, 1))  # every coded byte is read; only the inverse DCT is left out, which cannot fail
             image.load()
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise _too_large("is a decompression bomb", max_pixels) from error

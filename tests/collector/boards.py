@@ -47,6 +47,7 @@ class WireBoard:
     session: int = 1
     sequence: int = 0
     presses: int = 0
+    detached: bool = False  # another board has taken its id: what comes now is sealed for that one
 
     def __post_init__(self) -> None:
         self.keys = BoardKeys.derive(self.secret)
@@ -58,13 +59,15 @@ class WireBoard:
         self.bus.subscribe(topics.refused(self.board_id), lambda m: self.refusals.put(json.loads(m.payload)))
 
     def _ack(self, message: MqttMessage) -> None:
+        if self.detached:
+            return
         frame = open_frame(message.payload, self.keys.down_enc, self.keys.down_mac, uplink=False)
         body = json.loads(frame.plaintext)
         reason = AckReason(body["reason"])
         self.acks.put(Ack(body["for"], reason, body.get("missing", []), frame.session, frame.sequence))
 
     def _project(self, message: MqttMessage) -> None:
-        if message.payload:
+        if message.payload and not self.detached:
             frame = open_frame(message.payload, self.keys.down_enc, self.keys.down_mac, uplink=False)
             self.projects.put(json.loads(frame.plaintext))
 

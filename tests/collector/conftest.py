@@ -26,9 +26,11 @@ from services.common import topics
 from services.common.captures import CaptureRecord
 from services.common.database import Database, database_url
 from services.common.frames import AckReason, Kind
+from services.common.keys import service_password
 from services.common.mqtt import service_bus
 from services.common.objects import DirectoryStore, open_object_store
 from tests.collector.boards import WireBoard, make_jpeg
+from tests.servers import BrokerServer
 
 
 @pytest.fixture(scope="session")
@@ -150,10 +152,22 @@ def hashes(*records: CaptureRecord) -> dict[str, str]:
 
 
 @pytest.fixture
-def make_world(service_key: str, tmp_path: Path) -> Iterator[Callable[..., World]]:
+def broker_url(any_broker: BrokerServer, service_key: str) -> Iterator[str]:
+    """Each broker, with the accounts of the collector and of the test."""
+    names = [f"service.{name}" for name in (SERVICE, "test")]
+    for name in names:
+        any_broker.add_user(name, service_password(service_key, name.removeprefix("service.")))
+    yield any_broker.url
+    for name in names:
+        any_broker.remove_user(name)
+
+
+@pytest.fixture
+def make_world(broker_url: str, service_key: str, tmp_path: Path) -> Iterator[Callable[..., World]]:
+    """Collectors with settings of the test, at each of the brokers in turn."""
     worlds: list[World] = []
 
-    def make(broker_url: str, **settings: object) -> World:
+    def make(**settings: object) -> World:
         worlds.append(World(broker_url, service_key, tmp_path / "data", **settings))
         return worlds[-1]
 
@@ -163,9 +177,9 @@ def make_world(service_key: str, tmp_path: Path) -> Iterator[Callable[..., World
 
 
 @pytest.fixture
-def world(make_world: Callable[..., World], broker_url: str) -> World:
-    """A collector with its own SQLite and folder, at each of the brokers in turn."""
-    return make_world(broker_url)
+def world(make_world: Callable[..., World]) -> World:
+    """A collector with its own SQLite and folder."""
+    return make_world()
 
 
 @pytest.fixture

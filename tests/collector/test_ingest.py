@@ -131,8 +131,8 @@ def test_new_keys_begin_a_new_count(world: World) -> None:
     board.session = 50
     first = board.press()
     board.deliver(first)
-    world.boards.append(again := WireBoard(world.bus, world.project, board_id=board.board_id))
-    again.enrol(world.service_key)
+    board.detached = True
+    again = WireBoard(world.bus, world.project, board_id=board.board_id).enrol(world.service_key)
     again.presses = 1
     second = again.press()
     assert again.deliver(second) is AckReason.STORED

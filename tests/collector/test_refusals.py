@@ -263,8 +263,8 @@ def test_too_many_unfinished_captures_are_busy(kept: Kept, logs: Logs) -> None:
     kept.records += records
 
 
-def test_a_picture_over_the_limit_of_pixels_is_too_large(make_world: Callable[..., World], broker_url: str) -> None:
-    world = make_world(broker_url, capture_max_pixels=64 * 64)
+def test_a_picture_over_the_limit_of_pixels_is_too_large(make_world: Callable[..., World]) -> None:
+    world = make_world(capture_max_pixels=64 * 64)
     board = world.board()
     assert board.deliver(board.press(jpeg=make_jpeg(1, 64, 65))) is AckReason.TOO_LARGE
     small = board.press(jpeg=make_jpeg(1, 64, 64))

@@ -1,0 +1,402 @@
+"""Captures per second, durably stored and acknowledged, beside the bare limit of the same machine and broker.
+
+    boards (a process of their own) ──> broker ──> collector: verify, decode, object fsync, row fsync ──> ACK
+    the same frames                 ──> broker ──> plain subscriber: one written and fsynced file each ──> ACK
+
+    python bench/ingest.py [--boards 32] [--seconds 4] [--brokers embedded,mosquitto] [--chunks 60000,1920]
+
+The embedded broker runs in the collector's process, as in `make up`; mosquitto is a process of its own. Every board has
+one connection and one capture on its way, as docs/protocol.md says; frames are sealed before the clock starts. A chunk
+of 60,000 bytes is a capture in one frame (V831, Linux boards), one of 1,920 bytes is what a K210 sends. The plain
+subscriber runs twice, with one thread and with as many as the collector has workers; the faster is the bare limit.
+The last line is one JSON object. `ratio` is that of one-frame captures, the worst of the brokers.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import io
+import json
+import logging
+import multiprocessing
+import os
+import queue
+import random
+import secrets
+import shutil
+import socket
+import struct
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from base64 import urlsafe_b64encode
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from PIL import Image
+from rich.console import Console
+from rich.table import Table
+
+from services.collector.service import Collector
+from services.collector.settings import CollectorSettings
+from services.common import topics
+from services.common.broker import EmbeddedBroker
+from services.common.captures import CaptureChunk, CaptureMetadata, CaptureRecord
+from services.common.frames import Kind, open_frame, seal_uplink
+from services.common.keys import BoardKeys, new_board_id, new_secret, record_fernet, service_password
+from services.common.logs import configure_logging
+from services.common.mqtt import MqttBus, MqttMessage, service_bus
+
+KIB = 1024
+JPEG_BYTES = 30 * KIB
+SESSION = 1
+PLAIN_HEADER = struct.Struct(">16sIHH")
+FRAME_OVERHEAD = 28 + 32  # header and IV, MAC
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One measurement. `subscriber`: "collector", or "plain" with `threads`."""
+
+    broker: str
+    subscriber: str
+    threads: int
+    chunk: int
+    boards: int
+    seconds: float
+    captures: int
+    service_key: str
+    secrets: tuple[tuple[str, bytes], ...]
+
+
+def thirty_kib_jpeg() -> bytes:
+    """A 320x240 picture of smooth shapes and grain whose JPEG has 30 KiB, within 3 %."""
+    rng = random.Random(1)
+    small = Image.frombytes("RGB", (20, 15), rng.randbytes(900)).resize((320, 240), Image.Resampling.BICUBIC)
+    grain = Image.frombytes("RGB", (320, 240), rng.randbytes(320 * 240 * 3))
+    low, high = 1, 95
+    while low < high:
+        quality = (low + high) // 2
+        out = io.BytesIO()
+        Image.blend(small, grain, 0.2).save(out, "JPEG", quality=quality)
+        low, high = (quality + 1, high) if out.tell() < JPEG_BYTES else (low, quality)
+    jpeg = out.getvalue()
+    assert abs(len(jpeg) - JPEG_BYTES) < JPEG_BYTES * 0.2, len(jpeg)
+    return jpeg
+
+
+# ---------------------------------------------------------------- the boards
+
+
+class MiniClient:
+    """MQTT 3.1.1, QoS 0, as little as a board needs: cheap enough that the boards do not slow what is measured."""
+
+    async def connect(self, port: int, user: str, password: str, topic: str) -> None:
+        self._reader, self._writer = await asyncio.open_connection("127.0.0.1", port)
+        text = b"".join(
+            struct.pack(">H", len(part)) + part for part in (user.encode(), user.encode(), password.encode())
+        )
+        self._send(0x10, b"\0\4MQTT\4\xc2\0\0" + text)
+        kind, body = await self.receive()
+        assert kind == 0x20 and body[1] == 0, f"the broker refused {user}: {body!r}"
+        self._send(0x82, b"\0\1" + struct.pack(">H", len(topic)) + topic.encode() + b"\0")
+        await self.receive()
+
+    def _send(self, kind: int, body: bytes) -> None:
+        length, head = len(body), bytearray([kind])
+        while True:
+            head.append(length % 128 | (128 if length > 127 else 0))
+            length //= 128
+            if not length:
+                break
+        self._writer.write(bytes(head) + body)
+
+    async def publish(self, topic: str, payload: bytes) -> None:
+        self._send(0x30, struct.pack(">H", len(topic)) + topic.encode() + payload)
+        await self._writer.drain()
+
+    async def receive(self) -> tuple[int, bytes]:
+        kind = (await self._reader.readexactly(1))[0]
+        length = shift = 0
+        while True:
+            part = (await self._reader.readexactly(1))[0]
+            length |= (part & 127) << shift
+            shift += 7
+            if part < 128:
+                return kind, await self._reader.readexactly(length)
+
+    async def message(self) -> bytes:
+        """The payload of the next PUBLISH."""
+        while True:
+            kind, body = await self.receive()
+            if kind & 0xF0 == 0x30:
+                return body[2 + int.from_bytes(body[:2], "big") :]
+
+    def close(self) -> None:
+        self._writer.close()
+
+
+class Board:
+    """Sends its captures one after the other, each after the ACK of the one before."""
+
+    def __init__(self, plan: Plan, board_id: str, secret: bytes, jpeg: bytes) -> None:
+        self.id, self.keys, self.client = board_id, BoardKeys.derive(secret), MiniClient()
+        self.stored: list[float] = []
+        self._plain = plan.subscriber == "plain"
+        sequence, self.captures = 0, []
+        for number in range(plan.captures // plan.boards):
+            record = CaptureRecord(
+                CaptureMetadata(number, "", 1 + plan.secrets.index((board_id, secret)), 320, 240), jpeg
+            )
+            packed, frames = record.pack(), []
+            parts = [packed[at : at + plan.chunk] for at in range(0, len(packed), plan.chunk)]
+            for index, part in enumerate(parts):
+                sequence += 1
+                chunk = CaptureChunk(record.capture_id, len(packed), index, len(parts), part)
+                frames.append(seal_uplink(Kind.CAPTURE, SESSION, sequence, chunk.pack(), self.keys))
+            self.captures.append((record.capture_id.hex(), frames))
+
+    async def run(self, until: float) -> None:
+        topic = topics.up(self.id, Kind.CAPTURE)
+        for capture_id, frames in self.captures:
+            if time.perf_counter() >= until:
+                return
+            for frame in frames:
+                await self.client.publish(topic, frame)
+            ack = await asyncio.wait_for(self.client.message(), 30)
+            if not self._plain:
+                answer = json.loads(open_frame(ack, self.keys.down_enc, self.keys.down_mac, uplink=False).plaintext)
+                assert answer == {"for": capture_id, "reason": "STORED"}, answer
+            self.stored.append(time.perf_counter())
+
+
+async def run_boards(plan: Plan, port: int) -> tuple[int, float]:
+    """Captures acknowledged, and the seconds that took."""
+    jpeg = thirty_kib_jpeg()
+    boards = [Board(plan, board_id, secret, jpeg) for board_id, secret in plan.secrets]
+    for board in boards:
+        await board.client.connect(port, board.id, board.keys.mqtt_password, topics.down(board.id, Kind.ACK))
+    begun = time.perf_counter()
+    await asyncio.gather(*(board.run(begun + plan.seconds) for board in boards))
+    ended = max(moment for board in boards for moment in board.stored)
+    for board in boards:
+        board.client.close()
+    return sum(len(board.stored) for board in boards), ended - begun
+
+
+def boards_process(plan: Plan, port: int, pipe: Connection) -> None:
+    pipe.send(asyncio.run(run_boards(plan, port)))
+
+
+# ---------------------------------------------------------------- what they send to
+
+
+class Plain:
+    """Writes each capture's bytes to a file, fsyncs it and says so: what no collector can beat."""
+
+    def __init__(self, bus: MqttBus, folder: Path, threads: int) -> None:
+        self._bus, self._folder = bus, folder
+        self._parts: dict[str, list[bytes]] = defaultdict(list)
+        self._queue: queue.SimpleQueue[tuple[str, list[bytes]]] = queue.SimpleQueue()
+        self._number = iter(range(10**9))
+        folder.mkdir()
+        for _ in range(threads if threads > 1 else 0):
+            threading.Thread(target=self._run, daemon=True).start()
+        self._store = self._write if threads == 1 else lambda *work: self._queue.put(work)
+
+    def receive(self, message: MqttMessage, frames: int) -> None:
+        board = topics.board_of(message.topic)
+        self._parts[board].append(message.payload)
+        if len(self._parts[board]) == frames:
+            self._store(board, self._parts.pop(board))
+
+    def _run(self) -> None:
+        while True:
+            self._write(*self._queue.get())
+
+    def _write(self, board: str, parts: list[bytes]) -> None:
+        with open(self._folder / f"{next(self._number)}", "wb") as file:
+            file.write(b"".join(parts))
+            file.flush()
+            os.fsync(file.fileno())
+        self._bus.publish(topics.down(board, Kind.ACK), b"ok")
+
+
+def subscriber_process(plan: Plan, folder: Path, port: int, pipe: Connection) -> None:
+    """Broker (when embedded) and subscriber; tells the broker's port, and in the end how many captures are stored."""
+    configure_logging(level=logging.WARNING)
+    broker = None
+    if plan.broker == "embedded":
+        passwords = {board_id: BoardKeys.derive(secret).mqtt_password for board_id, secret in plan.secrets}
+        passwords["service.collector"] = service_password(plan.service_key, "collector")
+        broker = EmbeddedBroker("127.0.0.1", 0, lambda user, password: passwords.get(user) == password)
+        broker.start()
+        port = broker.port
+    settings = CollectorSettings(
+        data_dir=folder,
+        service_key=plan.service_key,
+        mqtt_url=f"mqtt://127.0.0.1:{port}",
+        grpc_address="127.0.0.1:0",
+    )
+    settings = replace_workers(settings, plan)
+    if plan.subscriber == "plain":
+        stored = run_plain(plan, settings, folder, port, pipe)
+    else:
+        stored = run_collector(plan, settings, port, pipe)
+    if broker is not None:
+        broker.stop()
+    pipe.send(stored)
+
+
+def replace_workers(settings: CollectorSettings, plan: Plan) -> CollectorSettings:
+    return settings.model_copy(update={"ingest_workers": plan.threads}) if plan.subscriber == "collector" else settings
+
+
+def run_plain(plan: Plan, settings: CollectorSettings, folder: Path, port: int, pipe: Connection) -> int:
+    bus = service_bus(settings, "collector")
+    plain = Plain(bus, folder / "plain", plan.threads)
+    record = len(CaptureRecord(CaptureMetadata(0, "", 0, 320, 240), thirty_kib_jpeg()).pack())
+    frames = -(-record // plan.chunk)
+    bus.subscribe(topics.up("+", Kind.CAPTURE), lambda message: plain.receive(message, frames))
+    bus.start()
+    bus.wait_connected(10)
+    pipe.send(port)
+    pipe.recv()
+    bus.stop()
+    return len(list((folder / "plain").iterdir()))
+
+
+def run_collector(plan: Plan, settings: CollectorSettings, port: int, pipe: Connection) -> int:
+    collector = Collector(settings)
+    collector.start()
+    collector.wait_connected(10)
+    project = collector.projects.create("bench", [])
+    fernet = record_fernet(plan.service_key)
+    for board_id, secret in plan.secrets:
+        keys = BoardKeys.derive(secret)
+        fields = {name: getattr(keys, name).hex() for name in ("up_enc", "up_mac", "down_enc", "down_mac")}
+        fields |= {"board": board_id, "project": project.id, "name": board_id}
+        collector.roster.receive(board_id, fernet.encrypt(json.dumps(fields | {"active": True}).encode()))
+    pipe.send(port)
+    pipe.recv()
+    stored = collector.browser.count(project.id).total
+    collector.stop()
+    return stored
+
+
+@contextmanager
+def mosquitto(folder: Path) -> Iterator[int]:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    config = folder / "mosquitto.conf"
+    config.write_text(f"listener {port} 127.0.0.1\nallow_anonymous true\nlog_type none\n")
+    process = subprocess.Popen(["mosquitto", "-c", str(config)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        for _ in range(100):
+            try:
+                socket.create_connection(("127.0.0.1", port)).close()
+                break
+            except OSError:
+                time.sleep(0.05)
+        yield port
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def measure(plan: Plan, folder: Path, port: int) -> float:
+    """Captures per second."""
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe()
+    results, sender = context.Pipe()
+    subscriber = context.Process(target=subscriber_process, args=(plan, folder, port, theirs))
+    subscriber.start()
+    try:
+        port = receive(ours, subscriber)
+        boards = context.Process(target=boards_process, args=(plan, port, sender))
+        boards.start()
+        captures, seconds = receive(results, boards)
+        boards.join()
+        ours.send("end")
+        stored = receive(ours, subscriber)
+        assert stored == captures, f"{captures} captures acknowledged, {stored} stored"
+    finally:
+        subscriber.join(10)
+        subscriber.kill()
+    return captures / seconds
+
+
+def receive(pipe: Connection, process: multiprocessing.process.BaseProcess) -> object:
+    while not pipe.poll(0.2):
+        if not process.is_alive():
+            raise SystemExit(f"{process.name} ended with exit code {process.exitcode}")
+    return pipe.recv()
+
+
+def measure_all(arguments: argparse.Namespace) -> list[dict[str, object]]:
+    rows = []
+    names = tuple((new_board_id(), new_secret()) for _ in range(arguments.boards))
+    key = urlsafe_b64encode(secrets.token_bytes(32)).decode()
+    for broker in arguments.brokers.split(","):
+        if broker == "mosquitto" and not shutil.which("mosquitto"):
+            print("mosquitto is not on PATH: left out (apt-get install mosquitto)", file=sys.stderr)
+            continue
+        for chunk in (int(size) for size in arguments.chunks.split(",")):
+            base = Plan(broker, "plain", 1, chunk, arguments.boards, arguments.seconds, arguments.captures, key, names)
+            plans = [base, replace(base, threads=arguments.workers)]
+            plans.append(replace(plans[-1], subscriber="collector"))
+            plain, threaded, collector = (run_one(plan, arguments.directory) for plan in plans)
+            rows.append(
+                {
+                    "broker": broker,
+                    "chunk_bytes": chunk,
+                    "plain_per_s": round(plain, 1),
+                    "plain_threads_per_s": round(threaded, 1),
+                    "collector_per_s": round(collector, 1),
+                    "ratio": round(collector / max(plain, threaded), 3),
+                }
+            )
+    return rows
+
+
+def run_one(plan: Plan, directory: Path | None) -> float:
+    with tempfile.TemporaryDirectory(dir=directory) as name:
+        folder = Path(name)
+        if plan.broker == "embedded":
+            return measure(plan, folder, 0)
+        with mosquitto(folder) as port:
+            return measure(plan, folder, port)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--boards", type=int, default=32)
+    parser.add_argument("--seconds", type=float, default=2.0, help="of each measurement")
+    parser.add_argument("--captures", type=int, default=3200, help="sealed ahead, of all boards")
+    parser.add_argument("--brokers", default="embedded,mosquitto")
+    parser.add_argument("--chunks", default="60000,1920", help="bytes of a chunk")
+    parser.add_argument("--workers", type=int, default=CollectorSettings.model_fields["ingest_workers"].default)
+    parser.add_argument("--directory", type=Path, default=None, help="on the disk to measure")
+    rows = measure_all(parser.parse_args())
+    table = Table(title="captures of 30 KiB per second, on disk and acknowledged")
+    for column in rows[0]:
+        table.add_column(column.replace("_", " "), justify="right")
+    for row in rows:
+        table.add_row(*(str(value) for value in row.values()))
+    Console(width=110).print(table)
+    ratio = min(row["ratio"] for row in rows if row["chunk_bytes"] == max(row["chunk_bytes"] for row in rows))
+    print(json.dumps({"bench": "ingest", "jpeg_bytes": len(thirty_kib_jpeg()), "rows": rows, "ratio": ratio}))
+
+
+if __name__ == "__main__":
+    main()
