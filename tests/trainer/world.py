@@ -87,7 +87,5 @@ class World:
         return self.until(job.id, lambda job: job.state in ENDED)
 
     def download(self, model_id: str, target: str) -> bytes:
-        return b"".join(
-            answer.data
-            for answer in self.models.DownloadModel(pb.DownloadModelRequest(model_id=model_id, target=target))
-        )
+        request = pb.DownloadModelRequest(model_id=model_id, target=target)
+        return b"".join(answer.data for answer in self.models.DownloadModel(request))
