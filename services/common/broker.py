@@ -77,6 +77,7 @@ class EmbeddedBroker:
         self._started.wait()
         if self._failure is not None:
             self._thread.join()
+            self._thread = None
             message = f"The embedded broker cannot listen on {self.host}:{self.port} ({self._failure})."
             raise Unavailable("ADDRESS_IN_USE", message, fix="Set another port, or stop what uses this one.")
         log.info("broker_listening", host=self.host, port=self.port)

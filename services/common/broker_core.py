@@ -81,7 +81,6 @@ class BrokerCore:
         self._sessions: dict[str, Session] = {}
         self._filters: dict[str, dict[Session, int]] = {}
         self._retained: dict[str, Message] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
         self._connections: set[Connection] = set()
         self._server: asyncio.Server | None = None
         self._endings = 0
@@ -100,11 +99,15 @@ class BrokerCore:
         """Serves until `stopping` is set, then ends every connection and thread."""
         assert self._server is not None  # listen() comes first
         await self.stopping.wait()
+        loop = asyncio.get_running_loop()
+        for listening in self._server.sockets:  # not close() yet: asyncio would leak what it is just accepting
+            loop.remove_reader(listening.fileno())
+        await asyncio.sleep(0)
+        while rest := asyncio.all_tasks() - {asyncio.current_task()}:
+            for connection in self._connections:
+                connection.abort()
+            await asyncio.wait(rest, return_when=asyncio.FIRST_COMPLETED)
         self._server.close()
-        for connection in list(self._connections):
-            connection.abort()
-        if self._tasks:
-            await asyncio.wait(self._tasks)
         await self._server.wait_closed()
         self._pool.shutdown()
 
@@ -119,9 +122,6 @@ class BrokerCore:
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         connection = Connection(reader, writer)
-        task = asyncio.current_task()
-        assert task is not None
-        self._tasks.add(task)
         self._connections.add(connection)
         writer.transport.set_write_buffer_limits(high=BUFFER_HIGH)
         try:
@@ -140,8 +140,9 @@ class BrokerCore:
             else:
                 writer.close()
             connection.closed.set()
+            with suppress(Exception):  # what ended the connection was told above
+                await writer.wait_closed()
             self._connections.discard(connection)
-            self._tasks.discard(task)
 
     async def _first_packet(self, connection: Connection) -> ConnectPacket:
         packet = await self._read(connection)

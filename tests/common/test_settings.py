@@ -8,6 +8,7 @@ import stat
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Literal
 
 import pytest
 import structlog
@@ -85,3 +86,19 @@ def test_console_lines_are_for_people(fresh_logging: None, capsys: pytest.Captur
     logger("t").info("board_online", board="k7q2mzx4ab")
     written = capsys.readouterr().err
     assert "board_online" in written and "board=k7q2mzx4ab" in written
+
+
+@pytest.mark.parametrize("format", ["console", "json"])
+def test_a_trace_does_not_show_local_variables(
+    fresh_logging: None, capsys: pytest.CaptureFixture[str], format: Literal["console", "json"]
+) -> None:
+    def fail() -> None:
+        password = "".join(["hunter", "2"])
+        raise ValueError(str(len(password)))
+
+    configure_logging(format)
+    with pytest.raises(ValueError) as raised:
+        fail()
+    logger("t").error("failed", exc_info=raised.value)
+    written = capsys.readouterr().err
+    assert "ValueError: 7" in written and "hunter2" not in written
