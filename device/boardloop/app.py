@@ -33,6 +33,8 @@ REPORT_MS = 60000
 SCAN_MS = 120000  # a board that has a pairing goes back to it when nothing is shown for so long
 SCAN_NAP_MS = 100
 CLASSIFY = None  # the wheel's last entry; labels are strings
+REHELLO_MS = 10000  # between two new sessions that nobody waits for
+MESSAGE_MS = 5000  # then the display shows again where the wheel stands
 TROUBLES = 20  # rounds in a row that failed before the board starts anew
 
 
@@ -41,6 +43,7 @@ class App:
         self.port = port
         self._language = "en"
         self._shown = None
+        self._shown_at = 0
         self.clock = Clock(port)
         self._storage = Storage(port.root, port.flat)
         self.identity = Identity(self._storage)
@@ -57,6 +60,7 @@ class App:
         self._loaded = False
         self._trial = False
         self._report_at = 0
+        self._rehello_at = 0
         self._scanning = False
         self._scan_until = 0
         self.update = Update(port, self._storage, self.link, self.clock, self.identity, self.slots, self)
@@ -76,6 +80,7 @@ class App:
         text = say(self._language, word, *values)
         if text != self._shown:
             self._shown = text
+            self._shown_at = self.clock.now()
             self.port.show(text)
 
     def _show_entry(self):
@@ -135,7 +140,10 @@ class App:
             self._press(press)
         if self._scanning:
             self._scan()
-        elif self.update.exclusive:
+            return
+        if self.clock.now() - self._shown_at > MESSAGE_MS:
+            self._show_entry()
+        if self.update.exclusive:
             self.update.step()
         elif not self.link.ready:
             if self.identity.known:
@@ -324,8 +332,11 @@ class App:
     def _on_ack(self, ack, session, sequence):
         if ack["reason"] == "UNKNOWN_BOARD":
             self.tell("unknown")
-        if not self.outbox.on_ack(ack, session, sequence):
-            self.update.on_ack(ack, session, sequence)
+        if self.outbox.on_ack(ack, session, sequence) or self.update.on_ack(ack, session, sequence):
+            return
+        if ack["reason"] in ("REPLAYED", "BAD_MAC") and self.clock.now() >= self._rehello_at:
+            self._rehello_at = self.clock.now() + REHELLO_MS  # a REPORT or RESULT: a restarted server wants a session
+            self.link.rehello()
 
     def _on_project(self, project):
         labels = [label + "" for label in project["labels"]]

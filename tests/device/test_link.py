@@ -164,3 +164,25 @@ def test_hears_of_a_new_label_while_it_is_online(board: TestBoard) -> None:
             break
     process.kill()
     process.communicate()
+
+
+def test_a_server_that_restarted_gets_a_new_session_without_being_asked_for_anything(board: TestBoard) -> None:
+    """It knows no session any more and answers a REPORT, which nobody waits for, with REPLAYED."""
+    board.pair(SIGNER)
+    refused: list[Frame] = []
+
+    def forget(frame: Frame) -> bool:
+        if frame.kind is Kind.REPORT and not refused:
+            refused.append(frame)
+            board.server.ack("REPLAYED", "", frame)
+            return True
+        return False
+
+    board.server.drop = forget
+    process = board.interpreter.start("board.py", ROOT=board.root, UNTIL="never")
+    try:
+        board.server.wait(lambda: len(board.server.hellos) == 2 and len(board.server.reports) == 1)
+    finally:
+        process.kill()
+        process.communicate()
+    assert board.server.reports
