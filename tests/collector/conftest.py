@@ -112,9 +112,9 @@ class World:
         self.collector.wait_connected(10)
 
     def stop(self) -> None:
-        if self.collector is not None:
-            self.collector.stop()
-        self.collector = None
+        collector, self.collector = self.collector, None
+        if collector is not None:
+            collector.stop()
 
     def close(self) -> None:
         self.stop()
@@ -138,7 +138,7 @@ class World:
         store = open_object_store(self.settings)
         found = {}
         with database.session(read_only=True) as session:
-            for row in session.scalars(select(Capture)):
+            for row in session.scalars(select(Capture).where(Capture.deleted_at.is_(None))):
                 jpeg = store.get(row.object_key)
                 assert (sha256(jpeg).hexdigest(), len(jpeg)) == (row.sha256, row.size_bytes)
                 found[row.id] = row.sha256
