@@ -23,18 +23,23 @@ SHARED: list[Processor] = [
 ]
 
 
+def _console(*, colors: bool) -> Processor:
+    """Lines for people, with a plain traceback: structlog's own shows local variables, and keys are among them."""
+    return structlog.dev.ConsoleRenderer(colors=colors, exception_formatter=structlog.dev.plain_traceback)
+
+
+structlog.configure(processors=[*structlog.get_config()["processors"][:-1], _console(colors=False)])
+
+
 def configure_logging(
     format: Literal["console", "json"] = "console", level: int = logging.INFO, file: Path | None = None
 ) -> None:
     """All log lines of this process, also those of libraries, to stderr or `file`: text or one JSON object per line."""
     tail: list[Processor] = [structlog.stdlib.ProcessorFormatter.remove_processors_meta]
-    colors = file is None and sys.stderr.isatty()
-    # a plain traceback: rich's shows local variables, and keys are among them
-    console = structlog.dev.ConsoleRenderer(colors=colors, exception_formatter=structlog.dev.plain_traceback)
     if format == "json":
         tail += [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(ensure_ascii=False)]
     else:
-        tail += [console]
+        tail += [_console(colors=file is None and sys.stderr.isatty())]
     structlog.configure(
         processors=[*SHARED, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         wrapper_class=structlog.stdlib.BoundLogger,

@@ -161,8 +161,8 @@ class _HouseRules(grpc.ServerInterceptor):
 def _fail(error: Exception, method: str, begun: float, context: grpc.ServicerContext) -> NoReturn:
     """Ends the call with the status of the error."""
     if isinstance(error, grpc.RpcError) or not context.is_active():
-        _account(method, "CANCELLED", begun)  # the caller went away; nobody reads an answer
-        raise error
+        _account(method, "CANCELLED", begun)  # the caller went away, or its deadline is over: nobody reads an answer
+        context.abort(grpc.StatusCode.CANCELLED, "the caller is gone")
     if not isinstance(error, BoardloopError):
         log.error("rpc_bug", method=method, exc_info=error)
         message = f"{method.rpartition('/')[2]} failed by a bug of the service ({type(error).__name__})."

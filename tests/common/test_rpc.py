@@ -13,6 +13,7 @@ import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+from structlog.testing import capture_logs
 
 from services.common import errors, rpc
 from services.common.errors import (
@@ -189,6 +190,20 @@ def test_a_late_answer_raises_deadline_exceeded(world: World, channel: grpc.Chan
     world.projects.release.clear()
     with pytest.raises(DeadlineExceeded):
         get(channel, timeout=0.2)
+
+
+def test_an_error_after_the_deadline_is_no_bug_in_the_log(
+    world: World, channel: grpc.Channel, caplog: pytest.LogCaptureFixture
+) -> None:
+    world.projects.release.clear()
+    world.projects.error = NotFound("LATE", "too late")
+    with capture_logs() as lines:
+        with pytest.raises(DeadlineExceeded):
+            get(channel, timeout=0.2)
+        world.projects.release.set()
+        world.server.stop()
+    assert [line["code"] for line in lines if line["event"] == "rpc"] == ["CANCELLED"]
+    assert not caplog.records
 
 
 def test_the_default_deadline_is_the_channels(world: World) -> None:
