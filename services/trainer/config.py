@@ -25,7 +25,7 @@ class TrainingConfig(BaseModel):
     epochs: int = Field(default=12, ge=1, le=1000)
     batch_size: int = Field(default=16, ge=2, le=256)
     optimizer: Literal["adamw", "sgd"] = "adamw"
-    learning_rate: float = Field(default=2e-3, gt=0, le=1)
+    learning_rate: float = Field(default=5e-4, gt=0, le=1)
     final_learning_rate: float = Field(default=0.02, ge=0, le=1)
     schedule: Literal["cosine", "linear"] = "cosine"
     warmup_epochs: float = Field(default=1.0, ge=0, le=100)
@@ -35,9 +35,9 @@ class TrainingConfig(BaseModel):
     balance_classes: bool = False
     flip_horizontal: bool = True
     flip_vertical: bool = False
-    rotate: float = Field(default=10.0, ge=0, le=180)
-    shift: float = Field(default=0.08, ge=0, le=0.5)
-    zoom: float = Field(default=0.1, ge=0, le=0.5)
+    rotate: float = Field(default=5.0, ge=0, le=180)
+    shift: float = Field(default=0.05, ge=0, le=0.5)
+    zoom: float = Field(default=0.05, ge=0, le=0.5)
     brightness: float = Field(default=0.15, ge=0, le=1)
     contrast: float = Field(default=0.15, ge=0, le=1)
     seed: int = Field(default=0, ge=0, lt=2**31)

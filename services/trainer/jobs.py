@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import queue
 import threading
 from datetime import UTC, datetime
@@ -9,6 +10,7 @@ from typing import Any
 
 from services.common.errors import BoardloopError, FailedPrecondition
 from services.common.logs import logger
+from services.common.metrics import counter
 from services.trainer.children import ChildKilled
 from services.trainer.models import Job
 from services.trainer.pipeline import Aborted, Pipeline, Run
@@ -17,6 +19,8 @@ from services.trainer.store import WAITING_FOR_A_PERSON, JobStore
 __all__ = ["Jobs"]
 
 log = logger("trainer.jobs")
+ENDED = counter("trainer_jobs", "Training jobs that ended, by state.", ("state",))
+_JOIN_SECONDS = 10.0
 _INTERRUPTED = "The server ended while the job was running. Resume it: it goes on after the last finished epoch."
 
 
@@ -54,7 +58,7 @@ class Jobs:
         for _ in self._threads:
             self._queue.put(None)
         for thread in self._threads:
-            thread.join()
+            thread.join(_JOIN_SECONDS)  # a download of weights cannot be broken off; its thread ends with the process
 
     def submit(self, project_id: str, version_id: str, parameters: dict[str, Any]) -> Job:
         job = self._store.create(project_id, version_id, parameters)
@@ -101,6 +105,8 @@ class Jobs:
                 self._runs[job_id] = run
             try:
                 self._work(run)
+            except Exception:  # the database is away, say; the next start marks the job INTERRUPTED
+                log.exception("job_lost", job=job_id)
             finally:
                 with self._lock:
                     del self._runs[job_id]
@@ -111,21 +117,29 @@ class Jobs:
         log.info("job_started", job=run.job_id)
         try:
             state = self._pipeline.work(run)
-        except Aborted:
-            self._end(run.job_id, "INTERRUPTED" if run.killed.is_set() else "STOPPED", "")
-        except BoardloopError as error:
-            if run.killed.is_set():
-                self._end(run.job_id, "INTERRUPTED", _INTERRUPTED)
-            else:
-                self._end(run.job_id, "INTERRUPTED" if isinstance(error, ChildKilled) else "FAILED", str(error))
         except Exception as error:
-            log.exception("job_failed", job=run.job_id)
-            self._end(run.job_id, "FAILED", f"A fault of the trainer itself ({type(error).__name__}: {error}).")
+            self._end(run.job_id, *_outcome(error, run))
         else:
             self._store.change(run.job_id, state=state, progress=1.0, seconds_left=0.0, ended_at=datetime.now(UTC))
+            ENDED.labels(state).inc()
             log.info("job_ended", job=run.job_id, state=state)
 
     def _end(self, job_id: str, state: str, error: str) -> None:
         now = datetime.now(UTC)
         self._store.change(job_id, state=state, error=error, seconds_left=0.0, ended_at=now, line=error)
+        ENDED.labels(state).inc()
         log.warning("job_ended", job=job_id, state=state, error=error)
+
+
+def _outcome(error: Exception, run: Run) -> tuple[str, str]:
+    """The job's last state and what a person reads about it."""
+    if run.killed.is_set():
+        return "INTERRUPTED", _INTERRUPTED
+    if isinstance(error, Aborted):
+        return "STOPPED", ""
+    if isinstance(error, BoardloopError):
+        return "INTERRUPTED" if isinstance(error, ChildKilled) else "FAILED", str(error)
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return "FAILED", f"The disk is full at {error.filename}. Free space in BOARDLOOP_DATA_DIR, then resume the job."
+    log.error("job_failed", job=run.job_id, exc_info=error)
+    return "FAILED", f"A fault of the trainer itself ({type(error).__name__}: {error}); the log has the trace."

@@ -30,7 +30,7 @@ import httpx
 import numpy as np
 import numpy.typing as npt
 
-from services.common.errors import BoardloopError, InvalidInput, NotFound, Unavailable
+from services.common.errors import BoardloopError, FailedPrecondition, InvalidInput, NotFound, Unavailable
 from services.common.wheels import download_wheel
 from services.trainer.graphdef import float_constants
 from services.trainer.settings import TrainerSettings
@@ -175,8 +175,16 @@ def _download(address: str, path: Path) -> None:
 @contextmanager
 def _written_whole(path: Path) -> Iterator[Path]:
     """A temporary name beside `path` that becomes `path` only when the block ends well."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part.touch()
+    except OSError as error:
+        raise FailedPrecondition(
+            "CACHE_NOT_WRITABLE",
+            f"Weights cannot be kept in {path.parent}: {error.strerror}.",
+            fix="Set BOARDLOOP_CACHE_DIR to a folder that the trainer may write to.",
+        ) from error
     try:
         yield part
         part.replace(path)

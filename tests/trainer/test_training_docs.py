@@ -16,6 +16,6 @@ def test_every_parameter_has_its_sentence() -> None:
 
 def test_the_defaults_are_those_of_the_page() -> None:
     parameters = resolved(trainer_pb2.TrainingParameters())
-    for name in ("backbone", "input_size", "epochs", "batch_size", "seed", "weights", "target"):
+    for name in ("backbone", "input_size", "epochs", "batch_size", "learning_rate", "seed", "weights", "target"):
         value = str(getattr(parameters, name))
         assert f"| `{name}` | {value} |" in PAGE or f"| `{name}` | `{value}` |" in PAGE

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from services.common.errors import InvalidInput, NotFound, Unavailable
+from services.common.errors import FailedPrecondition, InvalidInput, NotFound, Unavailable
 from services.trainer import weights
 from tests.trainer.conftest import frozen_arrays, frozen_graph
 
@@ -119,6 +119,12 @@ def test_an_address_without_the_file_leaves_nothing_behind(tmp_path: Path) -> No
     with served(tmp_path) as address, pytest.raises(Unavailable, match="404"):
         weights.load(f"{address}/none.pb", tmp_path / "cache")
     assert not list((tmp_path / "cache").rglob("*.p*"))
+
+
+def test_a_cache_that_cannot_be_written_is_told(tmp_path: Path, small_weights: Path) -> None:
+    (tmp_path / "weights").write_text("a file where the folder should be")
+    with served(small_weights.parent) as address, pytest.raises(FailedPrecondition, match="BOARDLOOP_CACHE_DIR"):
+        weights.load(f"{address}/small.pb", tmp_path)
 
 
 def test_imagenet_weights_are_fetched_once(imagenet_weights: Path) -> None:
