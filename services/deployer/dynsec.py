@@ -81,12 +81,11 @@ class Dynsec:
     def update(self, board_id: str) -> None:
         """Brings one board's logins and rights in line; who loses a login is cut off at once."""
         with self._lock:
-            names = (board_id, f"{board_id}.pair")
-            found = self._send([{"command": "getClient", "username": name} for name in names], tolerate=True)
-            have = {one["data"]["client"]["username"]: one["data"]["client"] for one in found if "data" in one}
-            role = self._send([{"command": "getRole", "rolename": role_of(board_id)}], tolerate=True)
-            roles = {role_of(board_id)} if "data" in role[0] else set()
-            self._send(self._board(board_id, have, roles))
+            ask: list[Command] = [{"command": "getClient", "username": name} for name in (board_id, f"{board_id}.pair")]
+            ask.append({"command": "getRole", "rolename": role_of(board_id)})
+            *clients, role = self._send(ask, tolerate=True)
+            have = {one["data"]["client"]["username"]: one["data"]["client"] for one in clients if "data" in one}
+            self._send(self._board(board_id, have, {role_of(board_id)} if "data" in role else set()))
 
     def kick(self, username: str) -> None:
         """Nothing: deleting an account or changing its password cuts it off."""
@@ -147,7 +146,8 @@ class Dynsec:
         numbered = [{**one, "correlationData": number} for one, number in zip(commands, numbers, strict=True)]
         with self._answered:
             self._expected, self._responses = set(numbers), []
-            self._bus.publish(CONTROL, json.dumps({"commands": numbered}).encode(), qos=1)
+            # QoS 0: the response is the proof; a PUBACK before it would only meet Nagle's algorithm (40 ms each)
+            self._bus.publish(CONTROL, json.dumps({"commands": numbered}).encode())
             if not self._answered.wait_for(lambda: not self._expected, ANSWER_SECONDS):
                 message = f"mosquitto did not answer {commands[0]['command']} in {ANSWER_SECONDS:.0f} s."
                 fix = "Load mosquitto_dynamic_security.so, and let BOARDLOOP_DYNSEC_USERNAME be its admin."

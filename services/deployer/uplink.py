@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from services.common import topics
-from services.common.errors import BoardloopError, InvalidInput, StorageFull, Unavailable
+from services.common.errors import BoardloopError, StorageFull
 from services.common.frames import AckReason, Frame, FrameError, Kind, open_frame
 from services.common.keys import BoardKeys
 from services.common.mqtt import MqttMessage
@@ -71,12 +71,9 @@ class Uplink:
             self._presence.heard(board_id)
         except FrameError as error:
             self._answers.refuse(board_id, error.ack, str(error), key.keys, frame)
-        except StorageFull as error:
-            self._answers.refuse(board_id, AckReason.STORAGE_FULL, str(error), key.keys, frame)
-        except Unavailable as error:
-            self._answers.refuse(board_id, AckReason.UNAVAILABLE, str(error), key.keys, frame)
-        except InvalidInput as error:
-            self._answers.refuse(board_id, AckReason.MALFORMED, str(error), key.keys, frame)
+        except BoardloopError as error:
+            reason = AckReason.STORAGE_FULL if isinstance(error, StorageFull) else AckReason.UNAVAILABLE
+            self._answers.refuse(board_id, reason, str(error), key.keys, frame)
 
 
 def _open(payload: bytes, keys: list[Key], kind: Kind) -> tuple[Key, Frame]:

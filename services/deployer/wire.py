@@ -49,7 +49,7 @@ class Wire:
         if project_id:
             query = query.where(models.Board.project_id == project_id)
         with self._database.session(read_only=True) as session:
-            rows = session.execute(query).tuples().all()
+            rows = session.execute(query).all()
         return [self._board(*row) for row in rows]
 
     def release(self, release_id: str) -> pb.Release:

@@ -215,8 +215,8 @@ class Received:
     golden: bytes
 
 
-def receive(board: Board, desired: dict[str, Any], block: int = 2048) -> Received:
-    """Downloads, verifies and decrypts, as docs/protocol.md section 7 says; AssertionError where a board would refuse."""
+def receive(board: Board, desired: dict[str, Any], block: int = 30_000) -> Received:
+    """Downloads, verifies and decrypts (docs/protocol.md section 7); AssertionError where a board would refuse."""
     release = desired["release"]
     parts = [board.pull_part(release, part, size, block) for part, size in enumerate(desired["sizes"])]
     return open_bundle(*parts, signer=board.signer, key=unwrap(board.keys, release, desired["wrap"]))

@@ -61,6 +61,7 @@ class Site:
 
     def __init__(self, folder: Path, trainer: FakeTrainer, service_key: str, **settings: Any) -> None:
         self.clock = Clock()
+        self.project = "p"
         self.broker: EmbeddedBroker | None = None
         self.trainer = trainer
         self.port = free_port()
@@ -102,9 +103,13 @@ class Site:
         self.stop()
         self.start()
 
-    def close(self) -> None:
+    def leave(self) -> None:
         for board in self._made:
             board.disconnect()
+        self._made.clear()
+
+    def close(self) -> None:
+        self.leave()
         self.stop()
         if self.broker is not None:
             self.broker.stop()
@@ -112,7 +117,7 @@ class Site:
     # ------------------------------------------------------------------ what people and boards do
 
     def code(self, name: str = "bench 1", **fields: Any) -> str:
-        request = pb.CreatePairingRequest(project_id="p", name=name, **fields)
+        request = pb.CreatePairingRequest(project_id=self.project, name=name, **fields)
         return str(self.boards.CreatePairing(request).code)
 
     def board(self, code: str = "", **fields: Any) -> Board:
@@ -137,7 +142,7 @@ class Site:
         return found
 
     def release(self, **fields: Any) -> pb.Release:
-        request = pb.CreateReleaseRequest(**{"project_id": "p", "model_id": "m1", **fields})
+        request = pb.CreateReleaseRequest(**{"project_id": self.project, "model_id": f"m1.{self.project}", **fields})
         return self.releases.CreateRelease(request).release
 
     def get_release(self, release: pb.Release) -> pb.Release:
@@ -156,7 +161,7 @@ def service_key() -> str:
     return urlsafe_b64encode(secrets.token_bytes(32)).decode()
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def trainer(service_key: str) -> Iterator[FakeTrainer]:
     made = FakeTrainer(service_key)
     yield made
@@ -165,6 +170,7 @@ def trainer(service_key: str) -> Iterator[FakeTrainer]:
 
 @pytest.fixture
 def make_site(tmp_path: Path, trainer: FakeTrainer, service_key: str) -> Iterator[Callable[..., Site]]:
+    """A site of the test's own, for settings of its own."""
     made: list[Site] = []
 
     def make(**settings: Any) -> Site:
@@ -176,25 +182,52 @@ def make_site(tmp_path: Path, trainer: FakeTrainer, service_key: str) -> Iterato
         site.close()
 
 
-@pytest.fixture
-def embedded_site(make_site: Callable[..., Site]) -> Site:
-    return make_site()
+@pytest.fixture(scope="session")
+def _embedded(tmp_path_factory: pytest.TempPathFactory, trainer: FakeTrainer, service_key: str) -> Iterator[Site]:
+    site = Site(tmp_path_factory.mktemp("deployer"), trainer, service_key)
+    yield site
+    site.close()
 
 
-@pytest.fixture
-def mosquitto_site(make_site: Callable[..., Site], mosquitto: Mosquitto, postgres_url: str) -> Iterator[Site]:
-    database = f"deployer_{uuid4().hex[:12]}"
+@pytest.fixture(scope="session")
+def _mosquitto(
+    tmp_path_factory: pytest.TempPathFactory,
+    trainer: FakeTrainer,
+    service_key: str,
+    mosquitto: Mosquitto,
+    postgres_url: str,
+) -> Iterator[Site]:
     with psycopg.connect(postgres_url.replace("+psycopg", ""), autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {database}")
-        site = make_site(
-            mqtt_url=mosquitto.url,
-            dynsec_username=mosquitto.admin_user,
-            dynsec_password=SecretStr(mosquitto.admin_password),
-            database_url=postgres_url.rpartition("/")[0] + f"/{database}",
-        )
-        yield site
-        site.close()
-        connection.execute(f"DROP DATABASE {database} WITH (FORCE)")
+        connection.execute("CREATE DATABASE deployer_tests")
+    site = Site(
+        tmp_path_factory.mktemp("deployer"),
+        trainer,
+        service_key,
+        mqtt_url=mosquitto.url,
+        dynsec_username=mosquitto.admin_user,
+        dynsec_password=SecretStr(mosquitto.admin_password),
+        database_url=postgres_url.rpartition("/")[0] + "/deployer_tests",
+    )
+    yield site
+    site.close()
+
+
+def fresh(site: Site) -> Iterator[Site]:
+    """The session's site with a project of the test's own, at the real time."""
+    site.project = f"p{uuid4().hex[:10]}"
+    site.clock.added = timedelta()
+    yield site
+    site.leave()
+
+
+@pytest.fixture
+def embedded_site(_embedded: Site) -> Iterator[Site]:
+    yield from fresh(_embedded)
+
+
+@pytest.fixture
+def mosquitto_site(_mosquitto: Site) -> Iterator[Site]:
+    yield from fresh(_mosquitto)
 
 
 @pytest.fixture(params=["embedded+sqlite", "mosquitto+postgres"])

@@ -22,7 +22,7 @@ def test_from_code_to_committed_release(site: Site) -> None:
     desired = next(d for d in iter(lambda: board.desired.get(timeout=PATIENCE), None) if d["release"])
     assert desired["release"] == made.id
     board.report("DOWNLOADING", made.id)
-    got = receive(board, desired)
+    got = receive(board, desired, block=2048)
     assert got.model == MODEL
     assert got.golden == b"".join(INPUTS)
     assert got.manifest["golden"]["outputs"] == OUTPUTS
@@ -47,7 +47,9 @@ def test_from_code_to_committed_release(site: Site) -> None:
         Kind.RESULT,
         {"release": made.id, "scores": [[0, 0.9]], "logits": [2.51, -0.11], "frame": "00" * 8, "ms": 41},
     )
-    (result,) = wait_for(lambda: site.boards.ListResults(pb.ListResultsRequest(project_id="p")).results, "the result")
+    (result,) = wait_for(
+        lambda: site.boards.ListResults(pb.ListResultsRequest(project_id=site.project)).results, "the result"
+    )
     assert (result.board_id, result.release_id, result.top, result.milliseconds) == (board.id, made.id, 0, 41)
     assert list(result.logits) == [2.51, -0.11]
     assert result.score == pytest.approx(1 / (1 + math.exp(-2.62)))

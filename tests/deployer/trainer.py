@@ -18,7 +18,7 @@ TARGET = "k210-kmodel-v3"
 
 
 class FakeTrainer(grpc_pb.ModelServiceServicer):
-    """`m1`: a model of project `p` with a file for the K210 and none for the V831."""
+    """`m1.<project>`: a model of that project with a file for the K210 and none for the V831."""
 
     def __init__(self, service_key: str) -> None:
         self.server = RpcServer("trainer", "127.0.0.1:0", service_key)
@@ -30,11 +30,14 @@ class FakeTrainer(grpc_pb.ModelServiceServicer):
         self.sha256 = hashlib.sha256(MODEL).hexdigest()
 
     def GetModel(self, request: pb.GetModelRequest, context: Any) -> pb.GetModelResponse:
-        if request.model_id != "m1":
+        name, _, project = request.model_id.partition(".")
+        if name != "m1":
             raise NotFound("UNKNOWN_MODEL", f"There is no model {request.model_id!r}.")
         file = pb.ConvertedFile(target=TARGET, format="kmodel_v3", size_bytes=len(MODEL), sha256=self.sha256)
         return pb.GetModelResponse(
-            model=pb.Model(id="m1", project_id="p", name="solar cells", labels=self.labels, files=[file])
+            model=pb.Model(
+                id=request.model_id, project_id=project, name="solar cells", labels=self.labels, files=[file]
+            )
         )
 
     def ListTargets(self, request: pb.ListTargetsRequest, context: Any) -> pb.ListTargetsResponse:
@@ -43,7 +46,7 @@ class FakeTrainer(grpc_pb.ModelServiceServicer):
         return pb.ListTargetsResponse(targets=[k210, v831])
 
     def DownloadModel(self, request: pb.DownloadModelRequest, context: Any) -> Iterator[pb.DownloadModelResponse]:
-        assert (request.model_id, request.target) == ("m1", TARGET)
+        assert request.target == TARGET
         for at in range(0, len(MODEL), 100_000):
             yield pb.DownloadModelResponse(size_bytes=len(MODEL), data=MODEL[at : at + 100_000])
 
