@@ -22,7 +22,7 @@ class TrainingConfig(BaseModel):
     input_size: int = Field(default=128, ge=96, le=224, multiple_of=32)
     weights: str = ""
     weights_sha256: str = ""
-    epochs: int = Field(default=12, ge=1, le=1000)
+    epochs: int = Field(default=15, ge=1, le=1000)
     batch_size: int = Field(default=16, ge=2, le=256)
     optimizer: Literal["adamw", "sgd"] = "adamw"
     learning_rate: float = Field(default=5e-4, gt=0, le=1)

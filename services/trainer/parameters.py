@@ -17,7 +17,6 @@ from services.trainer.weights import fetch_default, local_copy
 __all__ = ["DEFAULT_TARGET", "pretrained", "resolved", "weights_source"]
 
 DEFAULT_TARGET = "k210-kmodel-v3"
-DEFAULT_EPOCHS = 15
 IMAGENET = "imagenet"
 NONE = "none"
 _IMAGENET_SOURCE = (
@@ -32,7 +31,7 @@ def resolved(asked: trainer_pb2.TrainingParameters) -> trainer_pb2.TrainingParam
     parameters = trainer_pb2.TrainingParameters(
         backbone=asked.backbone or default.backbone,
         input_size=asked.input_size or default.input_size,
-        epochs=asked.epochs or DEFAULT_EPOCHS,
+        epochs=asked.epochs or default.epochs,
         batch_size=asked.batch_size or default.batch_size,
         learning_rate=asked.learning_rate or default.learning_rate,
         seed=asked.seed,
