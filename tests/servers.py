@@ -199,6 +199,7 @@ def mosquitto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mosquitto]:
         f"listener {port} 127.0.0.1",
         "allow_anonymous false",
         "message_size_limit 66048",
+        "set_tcp_nodelay true",
         f"plugin {plugins[0]}",
         f"plugin_opt_config_file {accounts}",
         *(["user root"] if os.geteuid() == 0 else []),  # it would become user mosquitto, who cannot read the accounts

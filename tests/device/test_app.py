@@ -69,7 +69,7 @@ def test_captures_without_a_connection_arrive_later(board: TestBoard, broker: Br
     assert len(board.confirmed) == 3
     assert not board.server.stored
     broker.start()
-    board.run()
+    board.run(SPEED=4)
     assert board.server.seqs == board.confirmed
 
 

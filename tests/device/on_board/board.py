@@ -63,7 +63,7 @@ class Link:
 
     def recv(self, count):
         """Blocks until all `count` bytes came or nothing came for a while: then what there is, b'' too."""
-        self.sock.settimeout(0.15)
+        self.sock.settimeout(0.06)
         data = b""
         try:
             while len(data) < count:
