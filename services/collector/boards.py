@@ -9,11 +9,11 @@ from __future__ import annotations
 import hashlib
 import json
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from cryptography.fernet import Fernet, InvalidToken
-from sqlalchemy import delete, select, update
+from sqlalchemy import bindparam, delete, select, update
 from sqlalchemy.orm import Session
 
 from services.collector import models
@@ -21,7 +21,7 @@ from services.common.database import Database
 from services.common.errors import InvalidInput, Unavailable
 from services.common.logs import logger
 
-__all__ = ["BoardEntry", "Roster", "open_record"]
+__all__ = ["BoardEntry", "Roster", "open_record", "remember_frames"]
 
 log = logger("collector.boards")
 
@@ -142,10 +142,16 @@ class Roster:
             row.key_id, row.last_session, row.last_sequence = entry.key_id, 0, 0
 
 
-def remember_frame(session: Session, board_id: str, key_id: str, last: tuple[int, int]) -> None:
-    """Moves the board's replay mark in the transaction that stores its capture; old keys' marks are left alone."""
-    session.execute(
-        update(models.Board)
-        .where(models.Board.id == board_id, models.Board.key_id == key_id)
-        .values(last_session=last[0], last_sequence=last[1])
-    )
+REMEMBER = (
+    update(models.Board.__table__)  # type: ignore[arg-type]
+    .where(models.Board.id == bindparam("board"), models.Board.key_id == bindparam("keys"))
+    .values(last_session=bindparam("session"), last_sequence=bindparam("sequence"))
+)
+
+
+def remember_frames(session: Session, marks: Iterable[tuple[str, str, tuple[int, int]]]) -> None:
+    """Moves the replay marks (board id, key id, (session, sequence)) in the transaction that stores the captures; marks
+    of keys that a board no longer has are left alone."""
+    rows = [{"board": board, "keys": keys, "session": at[0], "sequence": at[1]} for board, keys, at in marks]
+    if rows:
+        session.connection().execute(REMEMBER, rows)

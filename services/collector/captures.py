@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from sqlalchemy import insert, or_, select, update
 from sqlalchemy.orm import Session
 
-from services.collector.boards import remember_frame
+from services.collector.boards import remember_frames
 from services.collector.models import Capture, Label, VersionItem
 from services.collector.projects import check_label, project_or_raise, touch
 from services.common.database import Database
@@ -23,6 +23,7 @@ from services.rpc.boardloop.collector.v1 import collector_pb2 as pb
 
 __all__ = ["Captures", "NewCapture", "capture_message", "object_key"]
 
+INSERT = insert(Capture.__table__)  # type: ignore[arg-type]
 IDS_AT_ONCE = 500  # SQLite builds of Debian 12 take 32,766 bound values a statement; a page takes at most this many
 
 
@@ -104,9 +105,9 @@ class Captures:
                     rows.append(_row(new, capture_id, now))
                     answers.append(AckReason.STORED)
             if rows:
-                session.execute(insert(Capture), rows)
-            for board_id, new in {new.board_id: new for new in batch if new.board_id}.items():
-                remember_frame(session, board_id, new.key_id, new.frame)
+                session.connection().execute(INSERT, rows)
+            latest = {new.board_id: new for new in batch if new.board_id}
+            remember_frames(session, ((new.board_id, new.key_id, new.frame) for new in latest.values()))
         return answers
 
     @staticmethod

@@ -1,4 +1,8 @@
-"""Group commit: one fsync of a folder and one database transaction for all captures that wait at that moment."""
+"""Group commit: one fsync of a folder and one database transaction for all captures that wait at that moment.
+
+While one batch waits for the disk the next one gathers, so batches grow with the load. (Measured: the fsync and the
+transaction in two overlapping threads are no faster, and fsync three times as often.)
+"""
 
 from __future__ import annotations
 
@@ -32,7 +36,7 @@ class Pending:
 
 
 class Committer:
-    """One thread. While a transaction is flushed to disk the next batch gathers, so batches grow with the load."""
+    """Answers every capture that is submitted, in order, on a thread of its own."""
 
     def __init__(self, captures: Captures, store: ObjectStore) -> None:
         self._captures, self._store = captures, store
@@ -42,25 +46,25 @@ class Committer:
     def start(self) -> None:
         self._thread.start()
 
+    def submit(self, pending: Pending) -> None:
+        """Returns at once."""
+        self._queue.put(pending)
+
     def stop(self) -> None:
         """Ends after everything that was submitted has been committed and answered."""
         self._queue.put(None)
         self._thread.join()
 
-    def submit(self, pending: Pending) -> None:
-        """Answers later, on the committer's thread."""
-        self._queue.put(pending)
-
     def _run(self) -> None:
         while (first := self._queue.get()) is not None:
-            batch = [first]
+            batch: list[Pending] = [first]
             ended = False
-            while len(batch) < BATCH and not self._queue.empty():
+            while len(batch) < BATCH and not self._queue.empty() and not ended:
                 more = self._queue.get()
                 if more is None:
                     ended = True
-                    break
-                batch.append(more)
+                else:
+                    batch.append(more)
             self._commit(batch)
             if ended:
                 return
@@ -68,21 +72,34 @@ class Committer:
     def _commit(self, batch: list[Pending]) -> None:
         COMMITS.inc()
         COMMITTED.inc(len(batch))
-        detail = ""
         try:
             self._store.settle([pending.new.object_key for pending in batch])
             reasons = self._captures.store_batch([pending.new for pending in batch])
-        except StorageFull as error:
-            reasons, detail = [AckReason.STORAGE_FULL] * len(batch), str(error)
-        except BoardloopError as error:
-            reasons, detail = [AckReason.UNAVAILABLE] * len(batch), str(error)
-        except Exception as error:  # our bug; the boards keep their captures, the log has the trace
-            log.exception("captures_not_stored", captures=[pending.new.capture_id for pending in batch])
-            reasons, detail = [AckReason.UNAVAILABLE] * len(batch), repr(error)
+        except Exception as error:
+            self._refuse(batch, error)
+            return
         for pending, reason in zip(batch, reasons, strict=True):
-            try:
-                if reason in (AckReason.DUPLICATE, AckReason.UNKNOWN_LABEL):
-                    self._captures.discard_object(pending.new)
-                pending.done(reason, detail)
-            except Exception:
-                log.exception("answer_failed", capture=pending.new.capture_id)
+            if reason in (AckReason.DUPLICATE, AckReason.UNKNOWN_LABEL):
+                self._discard(pending)
+            self._answer(pending, reason, "")
+
+    def _refuse(self, batch: list[Pending], error: Exception) -> None:
+        """The boards keep their captures and try again."""
+        if not isinstance(error, BoardloopError):  # our bug
+            log.error("captures_not_stored", captures=[pending.new.capture_id for pending in batch], exc_info=error)
+        reason = AckReason.STORAGE_FULL if isinstance(error, StorageFull) else AckReason.UNAVAILABLE
+        for pending in batch:
+            self._answer(pending, reason, str(error))
+
+    def _discard(self, pending: Pending) -> None:
+        try:
+            self._captures.discard_object(pending.new)
+        except BoardloopError as error:
+            log.warning("object_not_discarded", key=pending.new.object_key, detail=str(error))
+
+    @staticmethod
+    def _answer(pending: Pending, reason: AckReason, detail: str) -> None:
+        try:
+            pending.done(reason, detail)
+        except Exception as error:
+            log.error("answer_failed", capture=pending.new.capture_id, exc_info=error)

@@ -19,6 +19,6 @@ class CollectorSettings(CommonSettings):
     unfinished_per_board: int = Field(4, ge=1, description="captures of one board that may be half received")
     unfinished_max_bytes: int = Field(256 * MIB, ge=MIB, description="memory for all half received captures")
     unfinished_seconds: float = Field(120.0, gt=0, description="a half received capture without news is dropped")
-    ingest_workers: int = Field(8, ge=1, le=64, description="threads that verify and store; a board keeps to one")
+    ingest_workers: int = Field(16, ge=1, le=64, description="threads that verify and store; a board keeps to one")
     ingest_queue: int = Field(256, ge=1, description="frames that wait for one worker before boards are told BUSY")
     thumbnail_cache_bytes: int = Field(64 * MIB, ge=0, description="memory for thumbnails; 0 = make each anew")
