@@ -75,9 +75,7 @@ class AllInOne:
             )
         )
         if not self.settings.mqtt_url:
-            self.broker = EmbeddedBroker(self.settings.mqtt_host, self.mqtt_port, self.deployer.authenticate)
-            self.broker.start()
-            self.deployer.use_broker(self.broker.disconnect)
+            self.start_broker()
         self.start_collector()
         self.trainer = Trainer(self._settings(TrainerSettings, "trainer", **self._peer("collector")))
         self.trainer.start()
@@ -92,6 +90,19 @@ class AllInOne:
             if part is not None:
                 part.stop()
         self._lock.close()
+
+    def start_broker(self) -> None:
+        """The embedded one; a new one has the port of the one before, and services and boards come back to it."""
+        assert self.deployer is not None, "the deployer keeps the broker's accounts"
+        self.broker = EmbeddedBroker(self.settings.mqtt_host, self.mqtt_port, self.deployer.authenticate)
+        self.broker.start()
+        self.deployer.use_broker(self.broker.disconnect)
+
+    def stop_broker(self) -> None:
+        """Cuts everybody off, as a crash would: nothing that it held outlives it."""
+        if self.broker is not None:
+            self.broker.stop()
+            self.broker = None
 
     def start_collector(self) -> None:
         """The first one, or a new one at the address that the others know."""
