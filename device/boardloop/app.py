@@ -63,6 +63,7 @@ class App:
         self._rehello_at = 0
         self._scanning = False
         self._scan_until = 0
+        self._code = None
         self.update = Update(port, self._storage, self.link, self.clock, self.identity, self.slots, self)
         self._begin()
 
@@ -122,7 +123,7 @@ class App:
             try:
                 self.step()
                 troubles = 0
-            except (OSError, MemoryError, ValueError) as error:
+            except Exception as error:  # whatever it is, nobody stands beside the board to start it again
                 troubles += 1
                 gc.collect()
                 self.tell("trouble", error)
@@ -259,6 +260,7 @@ class App:
 
     def _start_scan(self):
         self._scanning = True
+        self._code = None
         self._scan_until = self.clock.now() + SCAN_MS
         self.tell("scan")
 
@@ -269,11 +271,12 @@ class App:
     def _scan(self):
         """One look at the camera."""
         text = self.port.scan_qr()
-        if text is None:
+        if text is None or text == self._code:  # the code just taken may stand there for a while
             if self.identity.known and self.clock.now() > self._scan_until:
                 self._end_scan()
             self.port.sleep_ms(SCAN_NAP_MS)
             return
+        self._code = text
         kind = self.identity.take(text)
         if kind is None:
             self.tell("not_a_code")
@@ -282,6 +285,8 @@ class App:
             self.link.drop()
             if self._join_wifi():
                 self.tell("scan_pairing")
+            else:
+                self._code = None  # the network may come yet
         else:
             self.link.drop()
             self._end_scan()

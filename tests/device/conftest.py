@@ -125,7 +125,9 @@ def make_broker(folder: Path, access: str = "allow_anonymous true") -> Broker:
     if shutil.which("mosquitto") is None:
         pytest.skip("no mosquitto: apt-get install mosquitto")
     port = free_port()
-    (folder / "mosquitto.conf").write_text(f"listener {port} 127.0.0.1\n{access}\nset_tcp_nodelay true\nuser root\npersistence false\n")
+    (folder / "mosquitto.conf").write_text(
+        f"listener {port} 127.0.0.1\n{access}\nset_tcp_nodelay true\nuser root\npersistence false\n"
+    )
     broker = Broker(folder, port)
     broker.start()
     return broker

@@ -147,3 +147,10 @@ def test_a_lost_broker_is_found_again(board: TestBoard, broker: Broker) -> None:
     assert gone
     assert board.server.seqs == board.confirmed
     assert len(board.server.hellos) == 2
+
+
+def test_a_code_that_stays_before_the_camera_is_taken_once(board: TestBoard) -> None:
+    wifi = "WIFI:T:WPA;S:workshop;P:right;;"
+    out = board.run(CODE="|".join([wifi, wifi, wifi, "x", "x", board.server.code]), UNTIL="online")
+    assert out.count("Joined WiFi workshop") == 1
+    assert out.count("Not a Boardloop code") == 1

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+import time
 
 import pytest
 
+from services.common.frames import Frame, Kind
 from tests.device.bundle import SIGNER, Bundle
 from tests.device.conftest import TestBoard
 
@@ -205,3 +207,28 @@ def test_a_model_of_900_kb_fits_into_the_heap_of_a_k210(paired: TestBoard) -> No
     bundle.publish(paired.server)
     paired.run(UNTIL="COMMITTED", BLOCK=8192)
     assert last_report(paired)[1] == "COMMITTED"
+
+
+def test_a_payload_beyond_the_hash_counter_of_a_k210_is_not_fetched(paired: TestBoard) -> None:
+    Bundle(model_size=4_200_000).publish(paired.server)
+    paired.run(UNTIL="FAILED")
+    assert last_report(paired)[2] == "BAD_MANIFEST"
+    assert {frame.plaintext[16] for frame in paired.server.frames if frame.kind == 3} == {0, 1}
+
+
+def test_a_release_that_loses_the_server_is_left(paired: TestBoard) -> None:
+    """The golden inputs gave the golden outputs, but no HELLO is answered any more: not committed."""
+    bundle = Bundle()
+    bundle.publish(paired.server)
+    silent_until = []
+
+    def fall_silent(frame: Frame) -> bool:
+        if frame.kind is Kind.REPORT and b"TRYING" in frame.plaintext:
+            silent_until.append(time.monotonic() + 5)
+        return frame.kind is Kind.HELLO and bool(silent_until) and time.monotonic() < silent_until[0]
+
+    paired.server.drop = fall_silent
+    out = paired.run(UNTIL="FAILED", SPEED=100)
+    assert "model first" in out
+    assert last_report(paired) == (bundle.id.hex(), "FAILED", "NOT_RECONNECTED")
+    assert not [f for f in paired.files() if f.startswith("slot-")]
