@@ -24,6 +24,7 @@ __all__ = ["ADMIN", "Accounts", "NewToken", "Principal", "SessionGrant", "TokenI
 ADMIN = "admin"
 PASSWORD_MIN, PASSWORD_MAX = 10, 256  # characters; the maximum bounds argon2's work
 TOKEN_PREFIX = "blt_"  # lets secret scanners recognise a leaked token
+HASHER = PasswordHasher()  # argon2id with the low-memory parameters of RFC 9106, section 4
 TOUCH_AFTER = timedelta(minutes=1)  # how stale `last_used_at` and a session's end may be
 
 
@@ -80,8 +81,7 @@ class Accounts:
         self._database = database
         self._lifetime = session_lifetime
         self._clock = clock
-        self._hasher = PasswordHasher()  # argon2id, RFC 9106 low-memory profile
-        self._decoy = self._hasher.hash(secrets.token_urlsafe(16))
+        self._decoy = HASHER.hash(secrets.token_urlsafe(16))
 
     # -- people ------------------------------------------------------------------------------------------------
 
@@ -104,7 +104,7 @@ class Accounts:
             user = db.scalar(select(User).where(User.name == name))
             if user is None:
                 raise NotFound("UNKNOWN_USER", f"There is no user {name!r}.", fix="Check the name.", user=name)
-            user.password_hash, user.one_time = self._hasher.hash(password), True
+            user.password_hash, user.one_time = HASHER.hash(password), True
             db.execute(delete(UserSession).where(UserSession.user_id == user.id))
         return password
 
@@ -127,7 +127,7 @@ class Accounts:
                 raise PermissionDenied(
                     "WRONG_PASSWORD", "current_password is not right.", fix="Type the present password again."
                 )
-            user.password_hash, user.one_time = self._hasher.hash(new), False
+            user.password_hash, user.one_time = HASHER.hash(new), False
             others = delete(UserSession).where(UserSession.user_id == user.id)
             db.execute(others.where(UserSession.token_hash != _hash(keep)) if keep else others)
 
@@ -223,10 +223,10 @@ class Accounts:
     # -- helpers -----------------------------------------------------------------------------------------------
 
     def _add_user(self, db: Session, name: str, password: str) -> None:
-        db.add(User(name=name, password_hash=self._hasher.hash(password), one_time=True, created_at=self._clock()))
+        db.add(User(name=name, password_hash=HASHER.hash(password), one_time=True, created_at=self._clock()))
 
     def _matches(self, password_hash: str, password: str) -> bool:
         try:
-            return self._hasher.verify(password_hash, password)
+            return HASHER.verify(password_hash, password)
         except VerificationError:
             return False

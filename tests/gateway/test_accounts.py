@@ -7,13 +7,16 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from argon2 import Type
 from sqlalchemy import text
 
 from services.common.database import Database
 from services.common.errors import BoardloopError, InvalidInput, NotFound, PermissionDenied, Unauthenticated
+from services.gateway import accounts as accounts_module
 from services.gateway.accounts import ADMIN, Accounts
 from services.gateway.service import MIGRATIONS
 
+HASHER = accounts_module.HASHER  # as it is in production, before the fixture makes it quick
 LIFETIME = timedelta(hours=1)
 NEW = "correct horse battery"
 
@@ -146,3 +149,8 @@ def test_no_secret_is_stored_as_it_is(accounts: Accounts, database: Database) ->
             rows = str(db.execute(text(f"SELECT * FROM {table}")).all())
             assert rows != "[]"
             assert not any(secret in rows for secret in (NEW, grant.token, token))
+
+
+def test_passwords_are_hashed_as_rfc_9106_recommends_for_little_memory() -> None:
+    kind = (HASHER.type, HASHER.time_cost, HASHER.memory_cost, HASHER.parallelism)
+    assert kind == (Type.ID, 3, 64 * 1024, 4)

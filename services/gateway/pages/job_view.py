@@ -7,6 +7,7 @@ from typing import Any
 
 from nicegui import ui
 
+from services.gateway.live import Subscription
 from services.gateway.pages.layout import Page, button, html, mark
 from services.gateway.pages.words import duration, job_state, percent, tag
 from services.gateway.upstream import ask
@@ -15,6 +16,7 @@ from services.rpc.boardloop.trainer.v1 import trainer_pb2 as trainer
 __all__ = ["JobView"]
 
 RUNNING = {"QUEUED", "FETCHING", "TRAINING", "CONVERTING"}
+UNKNOWN = -1  # epochs drawn: none of this job yet
 RESUMABLE = {"FAILED", "INTERRUPTED"}
 TRAIN, VALIDATION, ACCURACY = "#94a3b8", "#d55e00", "#0f8f80"
 AXIS = "#7d8a84"  # readable on the light and on the dark card
@@ -22,11 +24,12 @@ FONT = 'Roboto, "PingFang SC", "Microsoft YaHei", "WenQuanYi Zen Hei", sans-seri
 
 
 class JobView:
-    """Follows one job until `end()`."""
+    """Follows one job at a time. It stays when the job changes: charts are slow to build."""
 
-    def __init__(self, page: Page, job_id: str) -> None:
-        self.job_id = job_id
+    def __init__(self, page: Page) -> None:
+        self.job_id = ""
         self._page = page
+        self._subscription: Subscription[trainer.GetJobResponse] | None = None
         self._epochs = 0
         t = page.t
         with ui.element("section").classes("card stack").props(mark("job-view")):
@@ -54,11 +57,15 @@ class JobView:
         with ui.element("section").classes("card stack full"):
             html(t("training.log"), "section-title", tag="h2")
             self._log = html("", "full").props(mark("job-log"))
-        self._subscription = page.listen(page.context.live.job(job_id), self._show)
 
-    def end(self) -> None:
-        """Another job takes the place."""
-        self._subscription.end()
+    def follow(self, job_id: str) -> None:
+        """Shows this job from now on."""
+        if job_id == self.job_id:
+            return
+        if self._subscription is not None:
+            self._subscription.end()
+        self.job_id, self._epochs = job_id, UNKNOWN
+        self._subscription = self._page.listen(self._page.context.live.job(job_id), self._show)
 
     def _chart(self, title: str, series: list[tuple[str, str]], top: float | None = None) -> ui.echart:
         options: dict[str, Any] = {
@@ -84,6 +91,8 @@ class JobView:
 
     async def _show(self, answer: trainer.GetJobResponse) -> None:
         job = answer.job
+        if job.id != self.job_id:
+            return  # of the job that was followed before
         t = self._page.t
         word, tone = job_state(job)
         state = tag(t("job." + word), tone).replace("<span", f'<span data-testid="job-state" data-state="{word}"', 1)

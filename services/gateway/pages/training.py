@@ -54,23 +54,23 @@ class Jobs:
     async def show(self, answer: trainer.ListJobsResponse) -> None:
         """Draws the list."""
         self._jobs = list(answer.jobs)
-        if not self._jobs:
+        if self._jobs:
+            known = {job.id for job in self._jobs}
+            self.choose(self._chosen if self._chosen in known else self._jobs[0].id)
+        elif self._view is None:
             self._place.clear()
             with self._place:
                 empty("insights", self._page.t("training.empty.title"), self._page.t("training.empty.text"))
-        known = {job.id for job in self._jobs}
-        self.choose(self._chosen if self._chosen in known else self._jobs[0].id if self._jobs else "")
 
     def choose(self, job_id: str) -> None:
         """Shows this job on the right."""
         self._chosen = job_id
         self._draw_rows()
-        if job_id and (self._view is None or self._view.job_id != job_id):
-            if self._view is not None:
-                self._view.end()
+        if self._view is None:
             self._place.clear()
             with self._place:
-                self._view = JobView(self._page, job_id)
+                self._view = JobView(self._page)
+        self._view.follow(job_id)
 
     def _draw_rows(self) -> None:
         self._rows.clear()

@@ -86,6 +86,15 @@
     box.remove();
   }
 
+  // A picture asked for while its service was away comes as soon as it is back.
+  const AGAIN_MS = 3000;
+  document.addEventListener("error", (event) => {
+    const picture = event.target;
+    if (!(picture instanceof HTMLImageElement) || !picture.src.includes(API)) return;
+    const address = picture.src;
+    setTimeout(() => { if (picture.isConnected && picture.src === address) picture.src = address; }, AGAIN_MS);
+  }, true);
+
   // Uploads go file by file to the API; the page hears of each step by the event "upload-step" of its element.
   async function upload(files, zone) {
     const step = { done: 0, total: files.length, stored: 0, known: 0, error: "" };

@@ -1,0 +1,436 @@
+"""The pages in a real Chromium: they render, they move by themselves, and what people click arrives at the services."""
+
+from __future__ import annotations
+
+import io
+import re
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+import zxingcpp
+from PIL import Image
+from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect, sync_playwright
+
+from services.gateway.service import Gateway
+from services.rpc.boardloop.deployer.v1 import deployer_pb2 as d
+from tests.gateway.canned import BOARDS, World, cell_jpeg
+from tests.gateway.conftest import PASSWORD, make_token, settings_for
+
+CHROMIUM = shutil.which("chromium")
+ARGUMENTS = [
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync",
+]  # fmt: skip
+PATIENCE = 20_000  # milliseconds: a busy machine is slow, and a passing test never waits for it
+ROOMS = ("datasets", "training", "models", "boards")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    if CHROMIUM is None:
+        pytest.skip("no chromium on PATH: install it with `apt-get install --no-install-recommends chromium`")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        yield browser
+        browser.close()
+
+
+@dataclass
+class Tab:
+    """A page, and everything it complained about."""
+
+    page: Page
+    url: str
+    complaints: list[str] = field(default_factory=list)
+    may_fail: bool = False  # requests may fail: a service is away, say
+
+    def silent(self) -> bool:
+        """Nothing went wrong in the browser but what the test itself brought about."""
+        return not [one for one in self.complaints if not (self.may_fail and one.startswith("Failed to load resource"))]
+
+    def at(self, mark: str, **attributes: str) -> Locator:
+        """Elements with this data-testid."""
+        more = "".join(f'[data-{name}="{value}"]' for name, value in attributes.items())
+        return self.page.locator(f'[data-testid="{mark}"]{more}')
+
+    def go(self, path: str) -> None:
+        self.page.goto(self.url + path)
+
+    def choose(self, mark: str, option: str) -> None:
+        """Picks an option of a select."""
+        self.at(mark).click()
+        self.page.get_by_role("option", name=option, exact=True).click()
+
+
+def open_tab(context: BrowserContext, url: str) -> Tab:
+    expect.set_options(timeout=PATIENCE)
+    context.set_default_timeout(PATIENCE)
+    tab = Tab(context.new_page(), url)
+    tab.page.on("pageerror", lambda error: tab.complaints.append(f"script: {error}"))
+    tab.page.on("console", lambda line: tab.complaints.append(line.text) if line.type == "error" else None)
+    tab.page.on(
+        "request",
+        lambda request: (
+            None if request.url.startswith((url, "data:")) else tab.complaints.append(f"asks {request.url}")
+        ),
+    )
+    return tab
+
+
+@dataclass
+class Site:
+    """A running gateway with pages over canned services."""
+
+    world: World
+    gateway: Gateway
+    project: str
+    cookie: str = ""
+
+
+def start_site(key: str, folder: Path) -> Site:
+    world = World(key)
+    project = world.collector.fill(100)
+    world.deployer.fill(project)
+    gateway = Gateway(settings_for(world, key, folder))
+    gateway.start()
+    return Site(world, gateway, project)
+
+
+@pytest.fixture(scope="module")
+def site(service_key: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    site = start_site(service_key, tmp_path_factory.mktemp("site"))
+    make_token(site.gateway)
+    site.cookie = site.gateway.accounts.login("admin", PASSWORD).token
+    yield site
+    site.gateway.stop()
+    site.world.close()
+
+
+@pytest.fixture
+def tab(browser: Browser, site: Site) -> Iterator[Tab]:
+    """Logged in; a test fails when its page reports an error or asks another host for something."""
+    context = browser.new_context(viewport={"width": 1360, "height": 860}, locale="en-GB")
+    context.add_cookies([{"name": "boardloop_session", "value": site.cookie, "url": site.gateway.url}])
+    tab = open_tab(context, site.gateway.url)
+    yield tab
+    context.close()
+    assert tab.silent(), tab.complaints
+
+
+def test_the_first_login_leads_to_an_own_password_and_then_in(
+    browser: Browser, service_key: str, tmp_path: Path
+) -> None:
+    site = start_site(service_key, tmp_path)
+    context = browser.new_context(locale="en-GB")
+    tab = open_tab(context, site.gateway.url)
+    tab.go("/projects/0123456789ab/boards")
+    tab.at("login-name").fill("admin")
+    tab.at("login-password").fill("not the password")
+    tab.at("login-submit").click()
+    expect(tab.at("login-error")).to_have_text("Name or password is not right.")
+    tab.at("login-password").fill(site.gateway.first_password or "")
+    tab.at("login-submit").click()
+    tab.page.wait_for_url("**/password")
+    tab.at("password-current").fill(site.gateway.first_password or "")
+    for mark, word in (("password-new", PASSWORD), ("password-repeat", PASSWORD + "x")):
+        tab.at(mark).fill(word)
+    tab.at("password-submit").click()
+    expect(tab.at("password-error")).to_have_text("The two new passwords differ.")
+    tab.at("password-repeat").fill(PASSWORD)
+    tab.at("password-submit").click()
+    expect(tab.at("project")).to_contain_text("Solar cells")
+    tab.at("logout").click()
+    tab.page.wait_for_url("**/login")
+    context.close()
+    site.gateway.stop()
+    site.world.close()
+
+
+def test_without_a_login_every_page_leads_to_the_door_and_back(browser: Browser, site: Site) -> None:
+    context = browser.new_context()
+    tab = open_tab(context, site.gateway.url)
+    for path in ("/", "/account", *(f"/projects/{site.project}/{room}" for room in ROOMS)):
+        tab.go(path)
+        assert tab.page.url == f"{site.gateway.url}/login?next={path}"
+    tab.go("/login?next=//evil.example/")
+    tab.at("login-name").fill("admin")
+    tab.at("login-password").fill(PASSWORD)
+    tab.at("login-submit").click()
+    expect(tab.at("project")).to_be_visible()
+    assert tab.page.url == f"{site.gateway.url}/"
+    context.close()
+
+
+@pytest.mark.parametrize("width", [390, 1360])
+def test_no_page_is_wider_than_the_screen(tab: Tab, site: Site, width: int) -> None:
+    tab.page.set_viewport_size({"width": width, "height": 844})
+    shown = {"datasets": "capture", "training": "train-start", "models": "empty", "boards": "board"}
+    for room in ROOMS:
+        tab.go(f"/projects/{site.project}/{room}")
+        expect(tab.at(shown[room]).first).to_be_visible()
+        assert tab.page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0, room
+        expect(tab.at(f"{'tab' if width < 800 else 'nav'}-{room}")).to_be_visible()
+
+
+def test_a_project_is_made(tab: Tab, site: Site) -> None:
+    tab.go("/")
+    tab.at("new-project").click()
+    tab.at("project-name").fill("Screws <b>")
+    tab.at("project-labels").fill("good\nbent\n\n")
+    tab.at("project-create").click()
+    expect(tab.page.get_by_text("No pictures yet")).to_be_visible()
+    expect(tab.at("project-switcher")).to_contain_text("Screws <b>")
+    made = next(one for one in site.world.collector.projects.values() if one.name == "Screws <b>")
+    assert list(made.labels) == ["good", "bent"]
+
+
+def test_what_a_service_refuses_is_said_in_words(tab: Tab) -> None:
+    tab.go("/")
+    tab.at("new-project").click()
+    tab.at("project-create").click()
+    expect(tab.page.get_by_text("name is empty. Give the project a name.")).to_be_visible()
+
+
+def test_a_new_capture_appears_by_itself(tab: Tab, site: Site) -> None:
+    tab.go(f"/projects/{site.project}/datasets")
+    expect(tab.at("capture")).to_have_count(72)
+    capture = site.world.collector.press(BOARDS[0], "defective")
+    expect(tab.at("capture").first).to_have_attribute("data-id", capture.id)
+    tab.at("more").click()
+    expect(tab.at("capture")).to_have_count(len(site.world.collector.captures))
+
+
+def test_filters_show_counts_and_choose(tab: Tab, site: Site) -> None:
+    tab.go(f"/projects/{site.project}/datasets")
+    captures = list(site.world.collector.captures.values())
+    some = [one for one in captures if one.label == "defective"]
+    expect(tab.at("filter-defective")).to_contain_text(str(len(some)))
+    tab.at("filter-defective").click()
+    expect(tab.at("capture")).to_have_count(len(some))
+    tab.choose("filter-board", f"{BOARDS[1]} · {sum(one.board_id == BOARDS[1] for one in captures)}")
+    expect(tab.at("capture")).to_have_count(sum(one.board_id == BOARDS[1] for one in some))
+    tab.at("filter-all").click()
+    expect(tab.at("filter-all")).to_contain_text(str(len(site.world.collector.captures)))
+
+
+def test_captures_are_relabelled_and_deleted(tab: Tab, site: Site) -> None:
+    tab.go(f"/projects/{site.project}/datasets")
+    tiles = tab.at("capture")
+    first, second = (tiles.nth(place).get_attribute("data-id") or "" for place in (0, 1))
+    tab.at("capture", id=first).click()
+    tab.at("capture", id=second).click()
+    expect(tab.at("selection")).to_contain_text("2 selected")
+    tab.choose("relabel", "functional")
+    expect(tab.at("selection")).to_be_hidden()
+    expect(tab.at("capture", id=first)).to_contain_text("functional")
+    assert site.world.collector.captures[second].label == "functional"
+    tab.at("capture", id=second).click()
+    tab.at("delete").click()
+    tab.at("delete-confirm").click()
+    expect(tab.at("capture", id=second)).to_have_count(0)
+    assert second not in site.world.collector.captures
+
+
+def test_a_capture_is_looked_at(tab: Tab, site: Site) -> None:
+    tab.go(f"/projects/{site.project}/datasets")
+    tab.at("capture").nth(2).hover()
+    tab.at("zoom").nth(2).click()
+    expect(tab.at("photo")).to_contain_text("224 × 224")
+    expect(tab.at("selection")).to_be_hidden()
+
+
+def test_files_are_uploaded_with_a_label(tab: Tab, site: Site) -> None:
+    tab.go(f"/projects/{site.project}/datasets")
+    tab.may_fail = True  # one of the files
+    tab.at("upload").click()
+    tab.choose("upload-label", "defective")
+    files = [("a.jpg", cell_jpeg(7001, True)), ("same.jpg", cell_jpeg(7001, True)), ("no.jpg", b"GIF89a")]
+    tab.at("upload-files").set_input_files(
+        [{"name": name, "mimeType": "image/jpeg", "buffer": data} for name, data in files]
+    )
+    expect(tab.at("upload-state")).to_have_text("1 pictures stored, 1 were there already")
+    expect(tab.at("upload-error")).to_have_text("no.jpg: The file is not a JPEG. Save it as JPEG.")
+    uploaded = next(reversed(site.world.collector.captures.values()))
+    assert (uploaded.label, uploaded.board_id) == ("defective", "")
+    expect(tab.at("capture").first).to_have_attribute("data-id", uploaded.id)
+
+
+def test_a_version_is_made_and_trained(tab: Tab, site: Site) -> None:
+    tab.go(f"/projects/{site.project}/datasets")
+    tab.at("new-version").click()
+    tab.at("version-share").fill("25")
+    tab.at("version-create").click()
+    number = len(site.world.collector.versions)
+    expect(tab.at("version").first).to_contain_text(f"v{number}")
+    assert site.world.collector.versions[0].validation_share == 0.25
+    tab.at("version-train").first.click()
+    tab.at("train-epochs").fill("6")
+    tab.at("train-start").click()
+    expect(tab.at("job-state", state="QUEUED")).to_be_visible()
+    job = next(reversed(site.world.trainer.jobs.values()))
+    assert (job.parameters.epochs, job.version_id) == (6, site.world.collector.versions[0].id)
+
+
+def started(site: Site, tab: Tab) -> str:
+    """A job that this tab looks at."""
+    tab.go(f"/projects/{site.project}/training")
+    tab.at("train-start").click()
+    tab.at("job-view").wait_for()
+    return next(reversed(site.world.trainer.jobs))
+
+
+def test_a_training_is_seen_live_until_its_model(tab: Tab, site: Site) -> None:
+    job = started(site, tab)
+    site.world.trainer.advance(job, 9)
+    expect(tab.at("job-view")).to_contain_text("Epoch 9 / 15")
+    expect(tab.at("job-log")).to_contain_text("epoch 9: loss")
+    expect(tab.at("chart").locator("canvas")).to_have_count(2)
+    model = site.world.trainer.finish(job)
+    expect(tab.at("job-state", state="DONE")).to_be_visible()
+    expect(tab.at("job-stop")).to_be_hidden()
+    tab.at("job-model").click()
+    expect(tab.at("model-view", id=model)).to_be_visible()
+
+
+def test_a_training_is_stopped_and_a_failed_one_resumed(tab: Tab, site: Site) -> None:
+    job = started(site, tab)
+    tab.at("job-stop").click()
+    expect(tab.at("job-state", state="STOPPED")).to_be_visible()
+    one = site.world.trainer.jobs[job]
+    one.state, one.error = 6, "loss became NaN in epoch 3"
+    expect(tab.at("job-error")).to_have_text("loss became NaN in epoch 3")
+    tab.at("job-resume").click()
+    expect(tab.at("job-state", state="QUEUED")).to_be_visible()
+    expect(tab.at("job-error")).to_be_hidden()
+
+
+def test_a_model_is_compared_downloaded_and_released(tab: Tab, site: Site) -> None:
+    site.world.trainer.finish(started(site, tab))
+    tab.at("nav-models").click()
+    figures = tab.at("figures")
+    for text in ("88.8 %", "87.5 %", "98.8 %", "850 KiB", "1.21 MiB"):
+        expect(figures).to_contain_text(text)
+    expect(tab.at("confusion").locator(".cell")).to_have_text(["41", "4", "5", "30", "41", "4", "6", "29"])
+    with tab.page.expect_download() as download:
+        tab.at("model-download").click()
+        tab.at("download-k210-kmodel-v3").click()
+    assert download.value.suggested_filename == "model.kmodel"
+    tab.at("model-release").click()
+    tab.at("release-name").fill("spring")
+    tab.choose("release-boards", "line 1 · k210")
+    tab.page.keyboard.press("Escape")
+    tab.at("release-submit").click()
+    expect(tab.at("release").first).to_contain_text("spring")
+    expect(tab.at("release").first).to_contain_text("line 1: Waiting")
+    assert [one.board_id for one in next(reversed(site.world.deployer.releases.values())).boards] == [BOARDS[0]]
+
+
+def test_boards_move_by_themselves(tab: Tab, site: Site) -> None:
+    tab.go(f"/projects/{site.project}/boards")
+    board = site.world.deployer.boards[BOARDS[1]]
+    expect(tab.at("board", id=BOARDS[1], update="DOWNLOADING")).to_contain_text("put aside: 1")
+    board.update_state, board.release_id = d.UPDATE_STATE_COMMITTED, board.desired_release_id
+    expect(tab.at("board", id=BOARDS[1], update="COMMITTED")).to_contain_text("solar-cells-1")
+    board.update_state, board.update_reason = d.UPDATE_STATE_FAILED, "GOLDEN_MISMATCH"
+    expect(tab.at("board", id=BOARDS[1], update="FAILED")).to_contain_text("GOLDEN_MISMATCH")
+    expect(tab.at("result")).to_have_count(8)
+    site.world.deployer.results.insert(0, d.Result(board_id=BOARDS[0], top=1, score=0.91, milliseconds=40))
+    expect(tab.at("result").first).to_contain_text("defective")
+
+
+def test_a_board_is_paired_by_codes_that_a_camera_can_read(tab: Tab, site: Site) -> None:
+    tab.go(f"/projects/{site.project}/boards")
+    tab.at("pair").click()
+    tab.at("wifi-ssid").fill("shop")
+    tab.at("wifi-password").fill("secret-wifi")
+    tab.at("wifi-show").click()
+    assert seen_in(tab.at("wifi-qr")) == "WIFI:T:WPA;S:shop;P:secret-wifi;;"
+    tab.at("pair-next").click()
+    tab.at("board-name").fill("line 3")
+    tab.at("pair-create").click()
+    code = seen_in(tab.at("pair-qr"))
+    expect(tab.at("pair-code")).to_have_text(code)
+    expect(tab.at("pair-countdown")).to_contain_text("Valid for ")
+    board = code.split(":")[2]
+    expect(tab.at("board", id=board, state="PAIRING")).to_be_visible()
+    site.world.deployer.boards[board].state = d.BOARD_STATE_ONLINE
+    expect(tab.at("pair-done")).to_contain_text("line 3 is paired and online.")
+    tab.at("pair-finish").click()
+    expect(tab.at("pairing")).to_be_hidden()
+
+
+def seen_in(picture: Locator) -> str:
+    """What a camera reads from the screen."""
+    picture.wait_for()
+    codes = zxingcpp.read_barcodes(Image.open(io.BytesIO(picture.screenshot(animations="disabled"))))
+    return str(codes[0].text)
+
+
+def test_a_board_is_revoked(tab: Tab, site: Site) -> None:
+    tab.go(f"/projects/{site.project}/boards")
+    tab.at("board", id=BOARDS[0]).locator('[data-testid="revoke"]').click()
+    tab.at("revoke-confirm").click()
+    expect(tab.at("board", id=BOARDS[0], state="REVOKED")).to_be_visible()
+
+
+def test_a_service_that_goes_and_comes_is_told_in_a_banner(tab: Tab, site: Site) -> None:
+    tab.go(f"/projects/{site.project}/datasets")
+    expect(tab.at("capture").first).to_be_visible()
+    expect(tab.at("banner")).to_be_hidden()
+    tab.may_fail = True
+    site.world.take("collector")
+    expect(tab.at("banner")).to_contain_text("Not reachable: data sets (collector).")
+    expect(tab.at("capture").first).to_be_visible()
+    site.world.bring("collector")
+    expect(tab.at("banner")).to_be_hidden()
+    capture = site.world.collector.press(BOARDS[0], "functional")
+    expect(tab.at("capture").first).to_have_attribute("data-id", capture.id)
+
+
+def test_language_and_theme_are_remembered(tab: Tab, site: Site) -> None:
+    tab.go(f"/projects/{site.project}/datasets")
+    expect(tab.at("nav-boards")).to_have_text("memoryBoards")
+    tab.at("language").click()
+    expect(tab.at("nav-boards")).to_have_text("memory开发板")
+    before = tab.page.locator("html").get_attribute("data-theme")
+    tab.at("theme").click()
+    expect(tab.page.locator("html")).not_to_have_attribute("data-theme", str(before))
+    after = str(tab.page.locator("html").get_attribute("data-theme"))
+    tab.go("/account")
+    expect(tab.page.locator("h1").first).to_have_text("账户")
+    expect(tab.page.locator("html")).to_have_attribute("data-theme", after)
+    expect(tab.page.locator("html")).to_have_attribute("lang", "zh")
+
+
+def test_an_api_token_is_made_shown_once_and_revoked(tab: Tab, site: Site) -> None:
+    tab.go("/account")
+    tab.at("token-name").fill("robot")
+    tab.at("token-create").click()
+    token = tab.at("token-value").text_content() or ""
+    assert site.gateway.accounts.bearer(token).name == "admin"
+    tab.at("token-close").click()
+    row = tab.page.locator(".version", has_text="robot")
+    row.locator('[data-testid="token-revoke"]').click()
+    expect(row).to_have_count(0)
+
+
+def test_an_action_after_the_session_ended_leads_to_the_login(tab: Tab, site: Site, browser: Browser) -> None:
+    cookie = site.gateway.accounts.login("admin", PASSWORD).token
+    tab.page.context.add_cookies([{"name": "boardloop_session", "value": cookie, "url": site.gateway.url}])
+    tab.go(f"/projects/{site.project}/datasets")
+    tab.at("capture").first.wait_for()
+    tab.may_fail = True
+    site.gateway.accounts.logout(cookie)
+    versions = len(site.world.collector.versions)
+    tab.at("new-version").click()
+    tab.at("version-create").click()
+    tab.page.wait_for_url(re.compile(r"/login\?next=/projects/"))
+    assert len(site.world.collector.versions) == versions
+
+
+def test_a_project_that_does_not_exist_is_told_so(tab: Tab) -> None:
+    tab.go("/projects/ffffffffffff/models")
+    expect(tab.at("empty")).to_contain_text("This project does not exist")
