@@ -37,7 +37,7 @@ Shot = tuple[str, str]
 """Label and SHA-256 of the JPEG: what makes one press recognisable in a data set."""
 
 
-def eventually(look: Callable[[], T], what: str, seconds: float = SECONDS) -> T:
+def eventually(look: Callable[[], T | None], what: str, seconds: float = SECONDS) -> T:
     """The first true value of `look`; fails with what was waited for."""
     deadline = time.monotonic() + seconds
     while not (value := look()):
