@@ -113,13 +113,13 @@ class Captures:
     @staticmethod
     def _owners(session: Session, batch: Sequence[NewCapture]) -> dict[str, str]:
         ids = {id_ for new in batch for id_ in (new.capture_id, new.other_id)}
-        return dict(session.execute(select(Capture.id, Capture.board_id).where(Capture.id.in_(ids))).all())
+        return dict(session.connection().execute(select(Capture.id, Capture.board_id).where(Capture.id.in_(ids))).all())
 
     @staticmethod
     def _labels(session: Session, batch: Sequence[NewCapture]) -> set[tuple[str, str]]:
         projects = {new.project_id for new in batch}
         query = select(Label.project_id, Label.name).where(Label.project_id.in_(projects))
-        return set(session.execute(query))
+        return {(project, name) for project, name in session.connection().execute(query)}
 
     @staticmethod
     def _free_id(owners: dict[str, str], new: NewCapture) -> str | None:

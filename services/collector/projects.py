@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
-from sqlalchemy import func, select, update
+from sqlalchemy import bindparam, func, select, update
 from sqlalchemy.orm import Session
 
 from services.collector.models import Capture, Label, Project
@@ -18,6 +18,11 @@ from services.rpc.boardloop.collector.v1 import collector_pb2 as pb
 
 __all__ = ["Projects", "check_label", "new_id", "project_or_raise", "touch"]
 
+TOUCH = (
+    update(Project.__table__)  # type: ignore[arg-type]
+    .where(Project.id == bindparam("project"))
+    .values(revision=Project.revision + 1)
+)
 NAME_LENGTH, LABEL_LENGTH, LABELS = 64, 32, 100  # collector.proto CreateProjectRequest
 
 
@@ -37,7 +42,7 @@ def project_or_raise(session: Session, project_id: str) -> Project:
 def touch(session: Session, project_id: str) -> None:
     """Counts the project's revision up. As the first statement of a transaction it also takes the project's row lock,
     so that changes of one project happen one after the other in both databases."""
-    session.execute(update(Project).where(Project.id == project_id).values(revision=Project.revision + 1))
+    session.connection().execute(TOUCH, {"project": project_id})
 
 
 def check_label(project: Project, label: str) -> None:
