@@ -1,4 +1,4 @@
-"""Fixtures that every room shares. Servers (mosquitto, S3, PostgreSQL) are in tests/servers.py."""
+"""Fixtures that every room shares. mosquitto, S3, PostgreSQL are in tests/servers.py, Chromium in tests/browser.py."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-pytest_plugins = ["tests.servers"]
+pytest_plugins = ["tests.servers", "tests.browser"]
 
 # torch's threads else spin while they wait for each other, and everything beside them crawls; read when torch is loaded
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
