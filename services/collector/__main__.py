@@ -7,7 +7,8 @@ import threading
 
 from services.collector.service import Collector
 from services.collector.settings import CollectorSettings
-from services.common.logs import configure_logging
+from services.common.errors import BoardloopError
+from services.common.logs import configure_logging, logger
 from services.common.metrics import serve_metrics
 
 
@@ -20,8 +21,12 @@ def main() -> None:
         signal.signal(number, lambda *_: ended.set())
     if settings.metrics_port:
         serve_metrics(settings.metrics_port)
-    collector = Collector(settings)
-    collector.start()
+    try:
+        collector = Collector(settings)
+        collector.start()
+    except BoardloopError as error:
+        logger("collector").error("collector_not_started", reason=error.reason, detail=str(error))
+        raise SystemExit(1) from error
     ended.wait()
     collector.stop()
 

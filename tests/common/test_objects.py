@@ -246,3 +246,13 @@ def test_an_address_of_no_store_is_refused(url: str) -> None:
     with pytest.raises(InvalidInput) as raised:
         S3Store(url)
     assert raised.value.reason == "BAD_STORE_URL"
+
+
+def test_staged_objects_are_there_once_settled(any_store: ObjectStore) -> None:
+    objects = {f"batch/{number}/x": bytes([number]) * 100 for number in range(5)}
+    for key, data in objects.items():
+        any_store.stage(key, data)
+    any_store.settle(objects)
+    assert {key: any_store.get(key) for key in any_store.keys("batch/")} == objects
+    with pytest.raises(InvalidInput):
+        any_store.stage("../outside", b"x")
