@@ -99,3 +99,16 @@ def test_nothing_committed_names_this_machine() -> None:
         if path.is_file() and path.suffix in {".py", ".md", ".yaml", ".toml", ".txt", ".json", ".proto", ".conf", ""}:
             found = forbidden.search(path.read_text(errors="ignore"))
             assert found is None, f"{name}: {found.group()}"
+
+
+def test_every_guarantee_names_tests_that_exist() -> None:
+    text = (ROOT / "docs" / "guarantees.md").read_text()
+    named = re.findall(r"`(?:(test_[a-z_0-9]+\.py))?::(test_[a-z_0-9]+)`", text)
+    assert len(named) > 20
+    defined = {
+        name
+        for path in (ROOT / "tests").rglob("test_*.py")
+        for name in re.findall(r"def (test_[a-z_0-9]+)", path.read_text())
+    }
+    assert {test for _, test in named} <= defined
+    assert {file for file, _ in named if file} <= {path.name for path in (ROOT / "tests").rglob("test_*.py")}
