@@ -1,4 +1,4 @@
-"""ASGI middleware of the API: bodies have a limit, requests are counted and timed."""
+"""ASGI middleware: bodies have a limit, requests are counted and timed, browsers are told to be careful."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from services.common import metrics
 from services.gateway.problems import problem
 
-__all__ = ["BodyLimit", "RequestMetrics"]
+__all__ = ["BodyLimit", "RequestMetrics", "SafeHeaders"]
 
 REQUESTS = metrics.counter("gateway_requests", "REST requests.", ("method", "route", "status"))
 SECONDS = metrics.histogram("gateway_request_seconds", "Time to the first byte of the answer.", ("route",))
@@ -47,6 +47,27 @@ class BodyLimit:
             return message
 
         return counted
+
+
+class SafeHeaders:
+    """Tells browsers: no guessing of types, no foreign frames, no addresses to other sites."""
+
+    HEADERS = (
+        (b"x-content-type-options", b"nosniff"),
+        (b"x-frame-options", b"SAMEORIGIN"),
+        (b"referrer-policy", b"same-origin"),
+    )
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def safer(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message.get("headers", ()), *self.HEADERS]
+            await send(message)
+
+        await self._app(scope, receive, safer)
 
 
 class RequestMetrics:

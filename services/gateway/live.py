@@ -54,7 +54,7 @@ class Feed(Generic[Value]):
         self._listeners.discard(subscription)
         if not self._listeners and self._task is not None:
             self._task.cancel()
-            self._task = None
+            self._task, self.value = None, None
 
     async def _poll(self) -> None:
         while True:

@@ -20,6 +20,7 @@ from services.gateway.accounts import Accounts
 from services.gateway.api import build_api
 from services.gateway.context import Context
 from services.gateway.limiter import LoginLimiter
+from services.gateway.limits import SafeHeaders
 from services.gateway.live import Live
 from services.gateway.pages import mount_pages
 from services.gateway.qr import QrShelf
@@ -126,6 +127,7 @@ class Gateway:
 
     def _build(self, pages: bool) -> FastAPI:
         app = FastAPI(lifespan=self._lifespan, openapi_url=None)
+        app.add_middleware(SafeHeaders)
         app.mount("/api", build_api(self.settings))
         app.mount("/static", StaticFiles(directory=HERE / "static"))
         app.add_api_route("/healthz", _healthz)

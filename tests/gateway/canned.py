@@ -44,6 +44,7 @@ def cell_jpeg(seed: int, defective: bool, size: int = 224) -> bytes:
     if defective:
         points = [(chance.randrange(size), chance.randrange(size)) for _ in range(4)]
         draw.line(points, fill=30, width=5)
+    draw.text((4, 4), str(seed), fill=level // 2)  # no two are equal
     out = io.BytesIO()
     picture.save(out, "JPEG", quality=80)
     return out.getvalue()

@@ -4,80 +4,23 @@ from __future__ import annotations
 
 import io
 import re
-import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import zxingcpp
 from PIL import Image
-from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Locator, expect
 
+from services.common.errors import FailedPrecondition
 from services.gateway.service import Gateway
 from services.rpc.boardloop.deployer.v1 import deployer_pb2 as d
+from tests.browser import Tab, open_tab
 from tests.gateway.canned import BOARDS, World, cell_jpeg
 from tests.gateway.conftest import PASSWORD, make_token, settings_for
 
-CHROMIUM = shutil.which("chromium")
-ARGUMENTS = [
-    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync",
-]  # fmt: skip
-PATIENCE = 20_000  # milliseconds: a busy machine is slow, and a passing test never waits for it
 ROOMS = ("datasets", "training", "models", "boards")
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    if CHROMIUM is None:
-        pytest.skip("no chromium on PATH: install it with `apt-get install --no-install-recommends chromium`")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-        yield browser
-        browser.close()
-
-
-@dataclass
-class Tab:
-    """A page, and everything it complained about."""
-
-    page: Page
-    url: str
-    complaints: list[str] = field(default_factory=list)
-    may_fail: bool = False  # requests may fail: a service is away, say
-
-    def silent(self) -> bool:
-        """Nothing went wrong in the browser but what the test itself brought about."""
-        return not [one for one in self.complaints if not (self.may_fail and one.startswith("Failed to load resource"))]
-
-    def at(self, mark: str, **attributes: str) -> Locator:
-        """Elements with this data-testid."""
-        more = "".join(f'[data-{name}="{value}"]' for name, value in attributes.items())
-        return self.page.locator(f'[data-testid="{mark}"]{more}')
-
-    def go(self, path: str) -> None:
-        self.page.goto(self.url + path)
-
-    def choose(self, mark: str, option: str) -> None:
-        """Picks an option of a select."""
-        self.at(mark).click()
-        self.page.get_by_role("option", name=option, exact=True).click()
-
-
-def open_tab(context: BrowserContext, url: str) -> Tab:
-    expect.set_options(timeout=PATIENCE)
-    context.set_default_timeout(PATIENCE)
-    tab = Tab(context.new_page(), url)
-    tab.page.on("pageerror", lambda error: tab.complaints.append(f"script: {error}"))
-    tab.page.on("console", lambda line: tab.complaints.append(line.text) if line.type == "error" else None)
-    tab.page.on(
-        "request",
-        lambda request: (
-            None if request.url.startswith((url, "data:")) else tab.complaints.append(f"asks {request.url}")
-        ),
-    )
-    return tab
 
 
 @dataclass
@@ -162,6 +105,19 @@ def test_without_a_login_every_page_leads_to_the_door_and_back(browser: Browser,
     expect(tab.at("project")).to_be_visible()
     assert tab.page.url == f"{site.gateway.url}/"
     context.close()
+
+
+def test_a_second_gateway_with_pages_is_refused(site: Site) -> None:
+    with pytest.raises(FailedPrecondition, match="Another gateway with pages"):
+        Gateway(site.gateway.settings)
+
+
+def test_a_page_opened_while_the_collector_is_away_comes_back_by_itself(tab: Tab, site: Site) -> None:
+    site.world.take("collector")
+    tab.go(f"/projects/{site.project}/datasets")
+    expect(tab.at("banner")).to_contain_text("data sets (collector)")
+    site.world.bring("collector")
+    expect(tab.at("capture").first).to_be_visible()
 
 
 @pytest.mark.parametrize("width", [390, 1360])
@@ -268,8 +224,9 @@ def test_a_version_is_made_and_trained(tab: Tab, site: Site) -> None:
     assert site.world.collector.versions[0].validation_share == 0.25
     tab.at("version-train").first.click()
     tab.at("train-epochs").fill("6")
+    count = len(site.world.trainer.jobs)
     tab.at("train-start").click()
-    expect(tab.at("job-state", state="QUEUED")).to_be_visible()
+    expect(tab.at("job")).to_have_count(count + 1)
     job = next(reversed(site.world.trainer.jobs.values()))
     assert (job.parameters.epochs, job.version_id) == (6, site.world.collector.versions[0].id)
 
@@ -277,9 +234,12 @@ def test_a_version_is_made_and_trained(tab: Tab, site: Site) -> None:
 def started(site: Site, tab: Tab) -> str:
     """A job that this tab looks at."""
     tab.go(f"/projects/{site.project}/training")
+    count = len(site.world.trainer.jobs)
     tab.at("train-start").click()
-    tab.at("job-view").wait_for()
-    return next(reversed(site.world.trainer.jobs))
+    expect(tab.at("job")).to_have_count(count + 1)
+    job = next(reversed(site.world.trainer.jobs))
+    expect(tab.at("job-view")).to_contain_text(job)
+    return job
 
 
 def test_a_training_is_seen_live_until_its_model(tab: Tab, site: Site) -> None:

@@ -39,6 +39,12 @@ def test_liveness_and_metrics_need_no_login(door: Door) -> None:
     assert 'boardloop_gateway_requests_total{method="GET",route="/v1/projects",status="401"}' in metrics
 
 
+def test_browsers_are_told_to_be_careful(door: Door) -> None:
+    for path in ("/healthz", "/api/v1/nothing"):
+        headers = httpx.get(door.gateway.url + path).headers
+        assert (headers["x-content-type-options"], headers["x-frame-options"]) == ("nosniff", "SAMEORIGIN")
+
+
 @pytest.mark.parametrize("origin", ["loop.example", "ftp://loop.example"])
 def test_a_public_origin_needs_its_scheme(settings: GatewaySettings, origin: str) -> None:
     with pytest.raises(ValueError, match="must begin with http"):

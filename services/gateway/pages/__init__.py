@@ -8,6 +8,7 @@ from fastapi import FastAPI
 from nicegui import app as nicegui_app
 from nicegui import ui
 
+from services.common.errors import FailedPrecondition
 from services.gateway.pages import account as account
 from services.gateway.pages import boards as boards
 from services.gateway.pages import datasets as datasets
@@ -22,7 +23,13 @@ FAVICON = Path(__file__).parent.parent / "static" / "favicon.svg"
 
 
 def mount_pages(app: FastAPI) -> None:
-    """Adds every page to `app`, below its own routes."""
+    """Adds every page to `app`, below its own routes. FailedPrecondition: NiceGUI's state is one per process."""
+    if nicegui_app.is_started:
+        raise FailedPrecondition(
+            "SECOND_GATEWAY",
+            "Another gateway with pages runs in this process.",
+            fix="Stop it first, or start this one with pages=False or in a process of its own.",
+        )
     if nicegui_app.middleware_stack is not None:  # a gateway ran in this process before: NiceGUI's app is a global
         nicegui_app.middleware_stack = None
         nicegui_app.user_middleware.clear()

@@ -227,12 +227,22 @@ async def find_project(page: Page, project_id: str) -> collector.Project | None:
         request = collector.GetProjectRequest(project_id=project_id)
         return (await ask(page.upstream.projects.GetProject(request))).project
     except BoardloopError as error:
-        t = page.t
-        with page.frame(t("nav.projects")):
-            missing = isinstance(error, NotFound)
-            title = t("projects.missing.title") if missing else error.message
-            with empty(
-                "search_off" if missing else "cloud_off", title, t("projects.missing.text") if missing else error.fix
-            ):
-                html(f'<a class="btn primary" href="/">{escape(t("common.back"))}</a>')
+        _without_project(page, error)
         return None
+
+
+def _without_project(page: Page, error: BoardloopError) -> None:
+    t = page.t
+    missing = isinstance(error, NotFound)
+
+    async def try_again(services: dict[str, bool]) -> None:
+        if services["collector"]:
+            ui.navigate.reload()
+
+    with page.frame(t("nav.projects")):
+        title = t("projects.missing.title") if missing else error.message
+        text = t("projects.missing.text") if missing else error.fix
+        with empty("search_off" if missing else "cloud_off", title, text):
+            html(f'<a class="btn primary" href="/">{escape(t("common.back"))}</a>')
+    if not missing:
+        page.listen(page.context.live.health(), try_again)

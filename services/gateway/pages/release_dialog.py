@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from html import escape
 
 from nicegui import ui
 
@@ -47,7 +46,7 @@ def _build(page: Page, project: collector.Project, model: trainer.Model, boards:
             )  # fmt: skip
             answer = await ask(page.upstream.releases.CreateRelease(request))
             dialog.close()
-            ui.notify(escape(t("release.started", name=answer.release.name)), position="top", type="positive")
+            ui.notify(t("release.started", name=answer.release.name), position="top", type="positive")
             ui.navigate.to(f"/projects/{project.id}/boards")
 
         with ui.element("div").classes("foot"):

@@ -15,8 +15,8 @@ from services.rpc.boardloop.trainer.v1 import trainer_pb2 as trainer
 
 __all__ = ["TrainingForm"]
 
-BACKBONES = {"mobilenet_v1_0.5": "MobileNetV1 0.5"}
-SIZES = {size: f"{size} × {size}" for size in (96, 128, 160, 192, 224)}
+BACKBONES = {f"mobilenet_v1_{width}": f"MobileNetV1 {width}" for width in ("0.25", "0.5", "0.75")}
+SIZES = {size: f"{size} × {size}" for size in (128, 160, 192, 224)}  # of 96 the KPU cannot compute the last layers
 DEFAULT_TARGET = "k210-kmodel-v3"
 
 
