@@ -34,7 +34,7 @@ def world(tmp_path: Path) -> Iterator[World]:
 
 
 def test_a_job_ends_with_a_measured_model(world: World, small_weights: Path) -> None:
-    started = world.start_job(count=80, **SMALL | {"epochs": 6, "weights": str(small_weights)})
+    started = world.start_job(**SMALL | {"epochs": 8, "learning_rate": 2e-3, "weights": str(small_weights)}, count=80)
     seen = [answer.job for answer in world.training.WatchJob(pb.WatchJobRequest(job_id=started.id), timeout=120)]
     job = seen[-1]
     assert job.state == pb.JOB_STATE_DONE, job.error
@@ -46,7 +46,7 @@ def test_a_job_ends_with_a_measured_model(world: World, small_weights: Path) -> 
     ]
     progress = [job.progress for job in seen]
     assert progress == sorted(progress) and len(set(progress)) > 8
-    assert [epoch.epoch for epoch in job.epochs] == [1, 2, 3, 4, 5, 6]
+    assert [epoch.epoch for epoch in job.epochs] == list(range(1, 9))
     assert job.progress == 1 and job.parameters.target == TARGET and job.parameters.batch_size == 16
     assert "accuracy" in job.log[-1]
 
@@ -55,7 +55,7 @@ def test_a_job_ends_with_a_measured_model(world: World, small_weights: Path) -> 
     assert model.version_id == job.version_id and model.job_id == job.id and model.input_size == 128
     assert model.weights_source == str(small_weights)
     best = max(epoch.validation_accuracy for epoch in job.epochs)
-    assert model.evaluation.accuracy == pytest.approx(best) and best > 0.8
+    assert model.evaluation.accuracy == pytest.approx(best) and best > 0.8  # chance: 0.5
     file = model.files[0]
     assert file.target == TARGET and file.evaluation.images > 12 and file.ram_bytes > file.size_bytes
     assert file.agreement >= 0.8
