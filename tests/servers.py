@@ -184,14 +184,15 @@ def embedded_broker() -> Iterator[Embedded]:
     made.broker.stop()
 
 
-@pytest.fixture(scope="session")
-def mosquitto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mosquitto]:
+@contextmanager
+def mosquitto_server(folder: Path) -> Iterator[Mosquitto]:
+    """A mosquitto of one's own, for tests that let a deployer keep its accounts."""
     server = program("mosquitto", "apt-get install mosquitto", "/usr/sbin")
     control = program("mosquitto_ctrl", "apt-get install mosquitto")
     plugins = sorted(Path("/usr/lib").glob("*/mosquitto_dynamic_security.so"))
     if not plugins:
         pytest.skip("mosquitto_dynamic_security.so is not installed; apt-get install mosquitto")
-    folder, port = tmp_path_factory.mktemp("mosquitto"), free_port()
+    port = free_port()
     accounts = folder / "accounts.json"
     init = [control, "dynsec", "init", str(accounts), Mosquitto.admin_user, Mosquitto.admin_password]
     subprocess.run(init, check=True, capture_output=True, timeout=30)
@@ -210,6 +211,12 @@ def mosquitto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mosquitto]:
         made = Mosquitto(port)
         yield made
         made.close()
+
+
+@pytest.fixture(scope="session")
+def mosquitto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mosquitto]:
+    with mosquitto_server(tmp_path_factory.mktemp("mosquitto")) as made:
+        yield made
 
 
 @pytest.fixture(params=["embedded", "mosquitto"])

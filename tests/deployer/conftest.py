@@ -25,7 +25,7 @@ from services.rpc.boardloop.deployer.v1 import deployer_pb2 as pb
 from services.rpc.boardloop.deployer.v1 import deployer_pb2_grpc as grpc_pb
 from tests.deployer.board import Board
 from tests.deployer.trainer import FakeTrainer
-from tests.servers import Mosquitto, free_port
+from tests.servers import Mosquitto, free_port, mosquitto_server
 
 GOLDEN = Path(__file__).resolve().parent.parent / "golden"
 RELEASE_KEY = GOLDEN / "TEST_ONLY_release_key.pem"
@@ -190,11 +190,18 @@ def _embedded(tmp_path_factory: pytest.TempPathFactory, trainer: FakeTrainer, se
 
 
 @pytest.fixture(scope="session")
+def own_mosquitto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mosquitto]:
+    """Not the one that other tests share: the deployer takes over all its accounts."""
+    with mosquitto_server(tmp_path_factory.mktemp("mosquitto")) as made:
+        yield made
+
+
+@pytest.fixture(scope="session")
 def _mosquitto(
     tmp_path_factory: pytest.TempPathFactory,
     trainer: FakeTrainer,
     service_key: str,
-    mosquitto: Mosquitto,
+    own_mosquitto: Mosquitto,
     postgres_url: str,
 ) -> Iterator[Site]:
     with psycopg.connect(postgres_url.replace("+psycopg", ""), autocommit=True) as connection:
@@ -203,9 +210,9 @@ def _mosquitto(
         tmp_path_factory.mktemp("deployer"),
         trainer,
         service_key,
-        mqtt_url=mosquitto.url,
-        dynsec_username=mosquitto.admin_user,
-        dynsec_password=SecretStr(mosquitto.admin_password),
+        mqtt_url=own_mosquitto.url,
+        dynsec_username=own_mosquitto.admin_user,
+        dynsec_password=SecretStr(own_mosquitto.admin_password),
         database_url=postgres_url.rpartition("/")[0] + "/deployer_tests",
     )
     yield site

@@ -11,6 +11,7 @@ from services.common.errors import NotFound
 from services.common.frames import Kind
 from services.common.keys import service_password
 from services.common.mqtt import MqttMessage
+from services.deployer import models
 from services.rpc.boardloop.deployer.v1 import deployer_pb2 as pb
 from tests.deployer.board import PATIENCE
 from tests.deployer.conftest import Site, wait_for
@@ -36,6 +37,24 @@ def test_a_revoked_board_stays_out_after_a_restart(site: Site) -> None:
     site.restart()
     assert board.connect() != 0
     assert site.get(board).state == pb.BOARD_STATE_REVOKED
+
+
+def test_revoking_erases_the_secret_and_what_was_desired(site: Site) -> None:
+    board = site.paired()
+    release = site.release()
+    site.code(board_id=board.id)
+    revoke(site, board.id)
+    assert site.get(board).desired_release_id == ""
+    with site.deployer._database.session(read_only=True) as session:
+        row = session.get_one(models.Board, board.id)
+        assert row.secret is None and session.get(models.Pairing, board.id) is None
+    kept: queue.Queue[MqttMessage] = queue.Queue()
+    bus = site.bus()
+    bus.subscribe(f"bl/{board.id}/#", kept.put)
+    wait_for(lambda: bus.publish(topics.up(board.id, Kind.CAPTURE), b"last") or not kept.empty(), "a message")
+    while (message := kept.get(timeout=PATIENCE)).payload != b"last":  # what the broker kept comes before it
+        assert message.topic != topics.down(board.id, Kind.DESIRED), release.id
+    bus.stop()
 
 
 def test_a_board_that_is_being_paired_can_be_revoked(site: Site) -> None:

@@ -33,9 +33,9 @@ def test_a_second_sync_changes_nothing_and_cuts_nobody_off(mosquitto_site: Site,
 
 
 def test_what_was_lost_or_left_in_the_broker_is_put_right(
-    mosquitto_site: Site, dynsec: Dynsec, mosquitto: Mosquitto
+    mosquitto_site: Site, dynsec: Dynsec, own_mosquitto: Mosquitto
 ) -> None:
-    board = mosquitto_site.paired()
+    mosquitto, board = own_mosquitto, mosquitto_site.paired()
     mosquitto.command("deleteClient", username=board.id)
     mosquitto.command("createClient", username="zzzzzzzzzz", password="left from another database")
     assert board.connect() != 0
@@ -70,3 +70,14 @@ def test_an_admin_with_a_wrong_password_is_said_at_the_start(
         deployer.start()
     assert "admin" in caught.value.message
     deployer.stop()
+
+
+def test_a_broker_that_allows_by_default_is_closed(
+    mosquitto_site: Site, dynsec: Dynsec, own_mosquitto: Mosquitto
+) -> None:
+    allowed = [{"acltype": kind, "allow": True} for kind in ("publishClientSend", "subscribe")]
+    own_mosquitto.command("setDefaultACLAccess", acls=allowed)
+    assert dynsec.sync() == 1
+    assert dynsec.sync() == 0
+    own_mosquitto.command("getDefaultACLAccess")
+    assert not any(acl["allow"] for acl in own_mosquitto._answers[0]["data"]["acls"])

@@ -100,6 +100,14 @@ def test_an_expired_code_is_no_login(site: Site) -> None:
     assert board.connect() != 0
 
 
+def test_expired_codes_are_swept_out(embedded_site: Site) -> None:
+    board = embedded_site.board()
+    assert board.id not in embedded_site.deployer._pairings.sweep()
+    embedded_site.clock.forward(minutes=11)
+    assert board.id in embedded_site.deployer._pairings.sweep()
+    assert embedded_site.deployer._pairings.sweep() == []
+
+
 def test_a_code_that_expires_while_the_board_is_connected_is_refused(embedded_site: Site) -> None:
     board = embedded_site.board()
     assert board.connect() == 0

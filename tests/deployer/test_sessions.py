@@ -97,6 +97,16 @@ def test_hello_from_other_hardware_than_the_paired(site: Site) -> None:
     assert site.get(board).hardware == "00112233aabbccdd"
 
 
+def test_a_board_that_is_pairing_may_say_hello_and_nothing_else(embedded_site: Site) -> None:
+    board = embedded_site.board()
+    board.connect()
+    board.store(board.hello())
+    board.connect()  # under the secret it was handed, of which the server has not heard yet
+    board.report(outbox=9)
+    assert board.refused.get(timeout=10) == "BAD_MAC"
+    assert embedded_site.get(board).outbox == 0
+
+
 def flipped(data: bytes) -> bytes:
     return data[:-1] + bytes([data[-1] ^ 1])
 
