@@ -61,6 +61,7 @@ class App:
         self._trial = False
         self._report_at = 0
         self._rehello_at = 0
+        self._settling = False  # a new session: what the server has to say at once comes before anything is sent
         self._scanning = False
         self._scan_until = 0
         self._code = None
@@ -155,7 +156,10 @@ class App:
             self._work()
 
     def _work(self):
-        """READY: finish a packet that has begun, else send a chunk, else update, else listen."""
+        """READY: hear what a new session brings, finish a packet that has begun, send a chunk, update, or listen."""
+        if self._settling:
+            self._settling = self.link.poll() or self.link.mid_packet
+            return
         if self.link.mid_packet or self.outbox.awaiting or self.update.awaiting:
             self.link.poll()
             if self.link.mid_packet:
@@ -310,7 +314,8 @@ class App:
     def on_link(self, word, detail):
         self.tell(word, detail)
         if word == "online":
-            self.report()
+            self._settling = True
+            self._report_at = 0
 
     def on_frame(self, kind, session, sequence, plaintext):
         """A frame of the server, its MAC checked. One that makes no sense is left alone."""

@@ -75,7 +75,7 @@ def test_captures_without_a_connection_arrive_later(board: TestBoard, broker: Br
 
 def test_survives_every_trap_of_the_k210(board: TestBoard) -> None:
     """Half-duplex link, flat storage, renames that refuse, one hash at a time, CBC by name, urandom that repeats."""
-    traps = {"LINK": "half", "FLAT": 1, "RENAME": "refuse", "FIRMWARE": "k210"}
+    traps = {"LINK": "half", "FLAT": 1, "RENAME": "refuse", "FIRMWARE": "k210", "SPEED": 4}
     board.root.mkdir()
     board.server.signer = SIGNER
     board.run(PRESSES="short,short,long,short", JPEG=9000, **traps)
@@ -83,6 +83,7 @@ def test_survives_every_trap_of_the_k210(board: TestBoard) -> None:
     bundle.publish(board.server)
     board.run(UNTIL="COMMITTED", PRESSES="short,short", **traps)
     board.run(UNTIL="COMMITTED", PRESSES="short,long,long,short", AWAKE="Online", **traps)
+    board.run(**traps)  # what was still waiting
     assert board.server.seqs == board.confirmed
     assert len(board.confirmed) == 6
     assert len(board.server.results) == 1
@@ -95,9 +96,9 @@ def test_survives_every_trap_of_the_k210(board: TestBoard) -> None:
 
 def test_answers_that_the_link_loses_are_asked_for_again(board: TestBoard) -> None:
     board.server.signer = SIGNER
-    lossy = {"LINK": "lossy", "SPEED": 10}
+    lossy = {"LINK": "lossy", "SPEED": 20}
     board.run(PRESSES="short,short,short,short", JPEG=9000, **lossy)
-    bundle = Bundle(model_size=20000)
+    bundle = Bundle(model_size=8000)
     bundle.publish(board.server)
     board.run(UNTIL="COMMITTED", **lossy)
     assert board.server.seqs == board.confirmed == [1, 2, 3, 4]
