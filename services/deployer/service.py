@@ -86,6 +86,8 @@ class Deployer:
             dynsec = Dynsec(self.settings.mqtt_url, self.settings.dynsec_username, password, self._accounts)
             self._keeper = dynsec
             dynsec.start()
+        if self._keeper is None:
+            log.warning("broker_accounts_not_kept", fix="Set BOARDLOOP_DYNSEC_PASSWORD, or boards cannot log in.")
         for kind in KINDS:
             self._bus.subscribe(topics.up("+", kind), self._uplink.receive)
         self._bus.subscribe(topics.STATE, self._presence.receive)

@@ -93,6 +93,15 @@ def test_but_not_days_later(site: Site) -> None:
     assert board.connect() != 0
 
 
+def test_saying_hello_again_and_again_prolongs_no_code(embedded_site: Site) -> None:
+    board = embedded_site.board()
+    walk(board, "welcome not stored")
+    embedded_site.clock.forward(hours=20)
+    walk(board, "welcome not stored")
+    embedded_site.clock.forward(hours=5)
+    assert board.connect() != 0
+
+
 def test_an_expired_code_is_no_login(site: Site) -> None:
     board = site.board()
     site.clock.forward(minutes=11)

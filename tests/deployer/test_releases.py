@@ -80,6 +80,19 @@ def test_a_board_paired_anew_gets_the_key_wrapped_for_its_new_keys(site: Site) -
     assert receive(new, desired(new, made.id)).model == MODEL
 
 
+def test_a_board_that_lost_its_model_is_known_to_have_none(embedded_site: Site) -> None:
+    old = embedded_site.paired()
+    made = embedded_site.release()
+    old.report("COMMITTED", made.id)
+    embedded_site.until(old, lambda b: b.release_id == made.id, "committed")
+    new = embedded_site.board(embedded_site.code(board_id=old.id)).pair()
+    new.report()
+    embedded_site.until(new, lambda b: b.release_id == "", "no release")
+    new.report("DOWNLOADING", made.id)
+    embedded_site.until(new, lambda b: b.update_state == pb.UPDATE_STATE_DOWNLOADING, "downloading again")
+    assert embedded_site.get_release(made).state == pb.RELEASE_STATE_ROLLING_OUT
+
+
 def test_a_board_that_was_still_pairing_gets_its_release_afterwards(site: Site) -> None:
     board = site.board()
     made = site.release()
