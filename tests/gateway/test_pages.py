@@ -216,13 +216,14 @@ def test_files_are_uploaded_with_a_label(tab: Tab, site: Site) -> None:
 
 def test_a_version_is_made_and_trained(tab: Tab, site: Site) -> None:
     tab.go(f"/projects/{site.project}/datasets")
+    number = len(site.world.collector.versions) + 1
     tab.at("new-version").click()
     tab.at("version-share").fill("25")
     tab.at("version-create").click()
-    number = len(site.world.collector.versions)
     expect(tab.at("version").first).to_contain_text(f"v{number}")
     assert site.world.collector.versions[0].validation_share == 0.25
     tab.at("version-train").first.click()
+    expect(tab.page.get_by_text(f"Version {number} · ")).to_be_visible()
     tab.at("train-epochs").fill("6")
     count = len(site.world.trainer.jobs)
     tab.at("train-start").click()
