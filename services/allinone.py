@@ -12,6 +12,7 @@ import fcntl
 import socket
 from pathlib import Path
 from typing import IO, Any, TypeVar
+from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr
 
@@ -19,6 +20,7 @@ from services.collector.service import Collector
 from services.collector.settings import CollectorSettings
 from services.common.broker import EmbeddedBroker
 from services.common.errors import FailedPrecondition
+from services.common.keys import DEFAULT_PORT
 from services.common.logs import logger
 from services.common.settings import CommonSettings, load_or_create_service_key
 from services.deployer.service import Deployer
@@ -49,13 +51,13 @@ class AllInOne:
 
     def __init__(self, settings: AllInOneSettings) -> None:
         """FailedPrecondition (DATA_IN_USE): another Boardloop runs on this data folder."""
-        settings.data_dir.mkdir(parents=True, exist_ok=True)
+        settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)  # databases hold what only we may read
         self._lock = lock_folder(settings.data_dir)
         if not settings.service_key.get_secret_value():
             key = SecretStr(load_or_create_service_key(settings.data_dir))
             settings = settings.model_copy(update={"service_key": key})
         self.settings = settings
-        self.mqtt_port = settings.mqtt_port or free_port()
+        self.mqtt_port = broker_address(settings.mqtt_url)[1] or settings.mqtt_port or free_port()
         self.addresses = {name: f"127.0.0.1:{free_port()}" for name in ("collector", "trainer", "deployer")}
         self.broker: EmbeddedBroker | None = None
         self.collector: Collector | None = None
@@ -133,7 +135,7 @@ class AllInOne:
     @property
     def board_host(self) -> str:
         """The broker's address that boards are told."""
-        return self.settings.board_host or own_address()
+        return self.settings.board_host or broker_address(self.settings.mqtt_url)[0] or own_address()
 
     def _peer(self, *names: str) -> dict[str, Any]:
         return {f"{name}_address": self.addresses[name] for name in names}
@@ -164,6 +166,15 @@ def lock_folder(folder: Path) -> IO[str]:
             fix="Stop it, or give this one a folder of its own in BOARDLOOP_DATA_DIR.",
         ) from error
     return file
+
+
+def broker_address(mqtt_url: str) -> tuple[str, int]:
+    """Host and port at which boards find a broker that is not ours; "" when it is on this machine, 0 without one."""
+    if not mqtt_url:
+        return "", 0
+    parts = urlsplit(mqtt_url)
+    host = parts.hostname or ""
+    return "" if host in ("localhost", "127.0.0.1", "::1") else host, parts.port or DEFAULT_PORT
 
 
 def own_address() -> str:
