@@ -12,7 +12,7 @@ from structlog.types import Processor
 
 __all__ = ["configure_logging", "logger"]
 
-NOISY = ("amqtt", "transitions", "httpx", "httpcore", "urllib3", "alembic", "asyncio", "multipart")
+NOISY = ("amqtt", "transitions", "httpx", "httpcore", "urllib3", "alembic", "asyncio", "multipart", "uvicorn")
 
 SHARED: list[Processor] = [
     structlog.contextvars.merge_contextvars,

@@ -6,10 +6,12 @@ import os
 import secrets
 from base64 import urlsafe_b64encode
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from services.common.errors import InvalidInput
 
 __all__ = ["CommonSettings", "load_or_create_service_key"]
 
@@ -18,6 +20,14 @@ class CommonSettings(BaseSettings):
     """Base of each service's settings class. Explicit arguments win over the environment."""
 
     model_config = SettingsConfigDict(env_prefix="BOARDLOOP_", extra="ignore")
+
+    def __init__(self, **given: Any) -> None:
+        """InvalidInput (BAD_SETTING) names every variable that cannot be right, and why."""
+        try:
+            super().__init__(**given)
+        except ValidationError as error:
+            faults = [f"BOARDLOOP_{'_'.join(map(str, e['loc'])).upper()}: {e['msg']}" for e in error.errors()]
+            raise InvalidInput("BAD_SETTING", f"{'; '.join(faults)}.", fix="docs/settings.md lists them all.") from None
 
     data_dir: Path = Field(Path("data"), description="Folder of everything this machine keeps.")
     service_key: SecretStr = Field(

@@ -12,8 +12,8 @@ from typing import Literal
 
 import pytest
 import structlog
-from pydantic import ValidationError
 
+from services.common.errors import InvalidInput
 from services.common.keys import service_token
 from services.common.logs import configure_logging, logger
 from services.common.settings import CommonSettings, load_or_create_service_key
@@ -32,7 +32,7 @@ def test_a_setting_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) -
 )
 def test_a_setting_out_of_range_is_refused(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
     monkeypatch.setenv(f"BOARDLOOP_{name}", value)
-    with pytest.raises(ValidationError, match=name.lower()):
+    with pytest.raises(InvalidInput, match=f"BOARDLOOP_{name}: Input should"):
         CommonSettings()
 
 
