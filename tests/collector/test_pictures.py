@@ -54,6 +54,22 @@ def test_a_small_file_cannot_claim_gigabytes() -> None:
         assert refused.value.reason == reason
 
 
+def test_a_small_file_cannot_claim_hours() -> None:
+    jpeg = encoded(Image.new("RGB", (64, 64)), "JPEG", progressive=True)
+    last_scan, end = jpeg.rindex(b"\xff\xda"), len(jpeg) - 2
+    check_jpeg(jpeg[:end] + jpeg[last_scan:end] * 20 + jpeg[end:], LIMIT)
+    with pytest.raises(InvalidInput) as refused:
+        check_jpeg(jpeg[:end] + jpeg[last_scan:end] * 1000 + jpeg[end:], LIMIT)
+    assert refused.value.reason == "NOT_JPEG" and "scans" in refused.value.message
+
+
+def test_scans_in_a_comment_or_behind_the_end_do_not_count() -> None:
+    jpeg = make_jpeg(1, 64, 64)
+    many = b"\xff\xda\x00\x02" * 1000
+    comment = b"\xff\xfe" + (len(many) + 2).to_bytes(2, "big") + many
+    assert check_jpeg(jpeg[:2] + comment + jpeg[2:] + many, LIMIT) == Size(64, 64)
+
+
 def test_a_thumbnail_fits_and_is_made_once() -> None:
     reads = []
     thumbnails = Thumbnails(1_000_000)
