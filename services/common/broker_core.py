@@ -49,10 +49,12 @@ KEEPALIVE_FACTOR = 1.5  # MQTT 3.1.1 section 3.1.2.10
 DRAIN_SECONDS = 5.0  # how long a publisher waits for a service that reads too slowly
 BUFFER_HIGH = 4 * 1024 * 1024  # bytes waiting for one client before its publishers wait (services only)
 BUFFER_MAX = 16 * 1024 * 1024  # and before QoS 0 messages to it are dropped
+SUBSCRIPTIONS_MAX = 16  # filters of one board: it needs one, and each costs time at every message of anybody
 INFLIGHT_MAX = 2000  # QoS 1 messages waiting for one client
 READ_AHEAD = 128 * 1024
 PACKETS_PER_TURN = 16
 REFUSED = 0x80
+SERVICES = "service."  # how their user names begin
 PROTOCOL_LEVEL = 4  # MQTT 3.1.1
 
 DROPPED = metrics.counter("broker_dropped", "Messages dropped because a subscriber was too slow.")
@@ -245,7 +247,7 @@ class BrokerCore:
                 self._forget(session)
             if not graceful and connect.will_flag and connect.will_topic is not None and not self.stopping.is_set():
                 will = Message(connect.will_topic, bytes(connect.will_message or b""), connect.will_qos or 0)
-                self._publish(will, bool(connect.will_retain_flag))
+                self._publish(will, bool(connect.will_retain_flag) and _may_retain(session, will.topic))
 
     async def _close(self, session: Session) -> None:
         if session.connection is not None:
@@ -291,7 +293,8 @@ class BrokerCore:
         if not allowed:
             log.warning("mqtt_denied", user=session.username, action="publish", topic=topic)
         elif not (qos == 2 and number in session.received):
-            slow = self._publish(Message(topic, bytes(packet.data or b""), qos), packet.retain_flag)
+            message = Message(topic, bytes(packet.data or b""), qos)
+            slow = self._publish(message, packet.retain_flag and _may_retain(session, topic))
             if slow:
                 await asyncio.wait([asyncio.create_task(_drained(one)) for one in slow], timeout=DRAIN_SECONDS)
         if qos == 1:
@@ -303,7 +306,8 @@ class BrokerCore:
     def _handle_subscribe(self, session: Session, connection: Connection, packet: SubscribePacket) -> None:
         granted: list[int] = []
         for topic_filter, qos in packet.payload.topics:
-            if not is_filter(topic_filter) or not self._may_access(session.username, topic_filter, "subscribe"):
+            allowed = is_filter(topic_filter) and self._may_access(session.username, topic_filter, "subscribe")
+            if not allowed or (topic_filter not in session.subscriptions and self._has_enough(session)):
                 log.warning("mqtt_denied", user=session.username, action="subscribe", topic=topic_filter)
                 granted.append(REFUSED)
                 continue
@@ -315,6 +319,10 @@ class BrokerCore:
             if qos != REFUSED:
                 for message in [one for one in self._retained.values() if matches(one.topic, topic_filter)]:
                     self._send(session, message, min(qos, message.qos), retain=True)
+
+    @staticmethod
+    def _has_enough(session: Session) -> bool:
+        return not session.username.startswith(SERVICES) and len(session.subscriptions) >= SUBSCRIPTIONS_MAX
 
     def _unsubscribe(self, session: Session, topic_filter: str) -> None:
         session.subscriptions.pop(topic_filter, None)
@@ -338,7 +346,7 @@ class BrokerCore:
                     targets[session] = max(qos, targets.get(session, 0))
         for session, qos in targets.items():
             self._send(session, message, min(qos, message.qos), retain=False)
-        connections = [session.connection for session in targets if session.username.startswith("service.")]
+        connections = [session.connection for session in targets if session.username.startswith(SERVICES)]
         return [one for one in connections if one is not None and one.waiting > BUFFER_HIGH]
 
     def _send(self, session: Session, message: Message, qos: int, *, retain: bool) -> None:
@@ -362,6 +370,11 @@ class BrokerCore:
             if connection is not None:
                 connection.send(packet)
         DELIVERED.inc()
+
+
+def _may_retain(session: Session, topic: str) -> bool:
+    """A board has one message kept, its state (docs/protocol.md section 2): others would fill this process's memory."""
+    return session.username.startswith(SERVICES) or (topic.endswith("/state") and topic.count("/") == 2)
 
 
 async def _drained(connection: Connection) -> None:

@@ -15,7 +15,9 @@ import threading
 from collections.abc import Iterable
 from typing import Any
 
+from services.common import topics
 from services.common.errors import FailedPrecondition, Unavailable
+from services.common.frames import Kind
 from services.common.logs import logger
 from services.common.mqtt import MqttBus, MqttMessage
 from services.deployer.accounts import BOARD_USER, Account, Accounts
@@ -169,10 +171,10 @@ def role_of(board_id: str) -> str:
 
 def _rights(board_id: str) -> list[Command]:
     """docs/protocol.md section 2; everything else is denied by default."""
-    up, state, down = f"bl/{board_id}/up/#", f"bl/{board_id}/state", f"bl/{board_id}/down/#"
+    down = f"bl/{board_id}/down/#"
+    sent = [topics.up(board_id, kind) for kind in Kind if kind.uplink]  # not up/#: mosquitto would keep what it likes
     pairs: Iterable[tuple[str, str]] = (
-        ("publishClientSend", up),
-        ("publishClientSend", state),
+        *(("publishClientSend", topic) for topic in (*sent, topics.state(board_id))),
         ("subscribePattern", down),
         ("unsubscribePattern", down),
         ("publishClientReceive", down),

@@ -262,6 +262,29 @@ def test_a_refused_subscription_is_told(broker: EmbeddedBroker) -> None:
         assert exactly(board, 7) == b"\x90\x05\x00\x07\x00\x80\x80"
 
 
+def test_a_board_subscribes_to_a_few_filters_only(broker: EmbeddedBroker) -> None:
+    filters = [b"bl/%s/down/%d" % (BOARD.encode(), number) for number in range(40)]
+    with logged_in(broker) as board:
+        board.sendall(packet(0x82, b"\x00\x07" + b"".join(text(one) + b"\x00" for one in filters)))
+        assert exactly(board, 44) == b"\x90\x2a\x00\x07" + bytes(16) + b"\x80" * 24
+
+
+def test_a_board_has_its_state_kept_and_nothing_else(broker: EmbeddedBroker) -> None:
+    own = f"bl/{BOARD}"
+    with logged_in(broker) as board:
+        for topic in (f"{own}/up/1", f"{own}/up/2/state", f"{own}/state"):
+            board.sendall(packet(0x31, text(topic.encode()) + b"kept?"))
+        board.sendall(b"\xc0\x00")
+        assert exactly(board, 2) == b"\xd0\x00"
+    bus, kept, marker = bus_of(broker), [], threading.Event()
+    bus.subscribe("bl/#", lambda message: kept.append(message.topic))
+    bus.subscribe("marker", lambda _: marker.set())
+    bus.publish("settle", b"", qos=1, wait=WAIT)
+    bus.publish("marker", b"")
+    assert marker.wait(WAIT) and kept == [f"{own}/state"]
+    bus.stop()
+
+
 def test_a_message_of_qos_2_arrives_once(broker: EmbeddedBroker) -> None:
     bus, seen, marker = bus_of(broker), [], threading.Event()
     bus.subscribe(f"bl/{BOARD}/up/#", lambda message: seen.append(message.payload))
