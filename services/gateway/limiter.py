@@ -5,7 +5,8 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from services.common.errors import TooManyRequests
 
@@ -24,31 +25,51 @@ class LoginLimiter:
         self._failures: dict[str, deque[float]] = {}
         self._lock = threading.Lock()
 
-    def check(self, key: str) -> None:
-        """Raises TooManyRequests LOGIN_RATE_LIMIT while `key` has failed too often."""
+    @contextmanager
+    def attempt(self, *keys: str, wrong: type[Exception]) -> Iterator[None]:
+        """One guess. It counts as failed from its beginning, so that a thousand at once are no way round the limit;
+        when it succeeds all failures of `keys` are forgotten, when it ends in an error but `wrong` only this one.
+
+        Raises TooManyRequests LOGIN_RATE_LIMIT while one of the keys has failed too often.
+        """
+        begun = self._begin(keys)
+        try:
+            yield
+        except wrong:
+            raise
+        except Exception:
+            self._forgive(keys, begun)
+            raise
         with self._lock:
-            failures = self._recent(key)
-            if len(failures) < self._limit:
-                return
-            wait = max(1, round(failures[0] + self._window - self._clock()))
-        raise TooManyRequests(
+            for key in keys:
+                self._failures.pop(key, None)
+
+    def _begin(self, keys: tuple[str, ...]) -> float:
+        with self._lock:
+            now = self._clock()
+            for key in keys:
+                failures = self._recent(key)
+                if len(failures) >= self._limit:
+                    raise self._refusal(max(1, round(failures[0] + self._window - now)))
+            if len(self._failures) >= MAX_KEYS:
+                self._failures = {name: times for name in list(self._failures) if (times := self._recent(name))}
+            for key in keys:
+                self._failures.setdefault(key, deque(maxlen=self._limit)).append(now)
+            return now
+
+    def _forgive(self, keys: tuple[str, ...], begun: float) -> None:
+        with self._lock:
+            for key in keys:
+                if begun in self._failures.get(key, ()):
+                    self._failures[key].remove(begun)
+
+    def _refusal(self, wait: int) -> TooManyRequests:
+        return TooManyRequests(
             "LOGIN_RATE_LIMIT",
             f"Too many failed logins: {self._limit} in {round(self._window / 60)} minutes.",
             fix=f"Try again in {wait} seconds.",
             retry_after_seconds=str(wait),
         )
-
-    def failed(self, key: str) -> None:
-        """Counts a failure of `key`."""
-        with self._lock:
-            if len(self._failures) >= MAX_KEYS:
-                self._failures = {name: times for name in list(self._failures) if (times := self._recent(name))}
-            self._failures.setdefault(key, deque(maxlen=self._limit)).append(self._clock())
-
-    def succeeded(self, key: str) -> None:
-        """Forgets the failures of `key`."""
-        with self._lock:
-            self._failures.pop(key, None)
 
     def _recent(self, key: str) -> deque[float]:
         failures = self._failures.get(key, deque())

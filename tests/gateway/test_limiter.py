@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from contextlib import ExitStack, suppress
+
 import pytest
 
 from services.common.errors import TooManyRequests
@@ -19,32 +21,52 @@ def clock() -> Clock:
     return Clock()
 
 
+class WrongError(Exception):
+    pass
+
+
+def guess(brake: LoginLimiter, *keys: str, ends: type[Exception] | None = WrongError) -> None:
+    with suppress(ends or WrongError), brake.attempt(*keys, wrong=WrongError):
+        if ends is not None:
+            raise ends
+
+
 def test_a_key_is_refused_after_too_many_failures_and_let_in_later(clock: Clock) -> None:
     brake = LoginLimiter(limit=3, window=60, clock=clock)
     for _ in range(3):
-        brake.check("guesser")
-        brake.failed("guesser")
+        guess(brake, "guesser")
         clock.now += 10
     with pytest.raises(TooManyRequests) as caught:
-        brake.check("guesser")
+        guess(brake, "guesser", "somebody else")
     assert caught.value.metadata == {"retry_after_seconds": "30"}
-    brake.check("somebody else")
+    guess(brake, "somebody else")
     clock.now += 30
-    brake.check("guesser")
+    guess(brake, "guesser")
 
 
-def test_success_forgets_failures(clock: Clock) -> None:
+def test_success_forgets_failures_and_our_own_faults_are_none(clock: Clock) -> None:
     brake = LoginLimiter(limit=2, window=60, clock=clock)
-    brake.failed("person")
-    brake.succeeded("person")
-    brake.failed("person")
-    brake.check("person")
+    guess(brake, "person")
+    for _ in range(5):
+        guess(brake, "person", ends=OSError)
+    guess(brake, "person", ends=None)
+    guess(brake, "person")
+    guess(brake, "person")
+
+
+def test_guesses_at_the_same_time_are_counted_each(clock: Clock) -> None:
+    brake = LoginLimiter(limit=3, window=60, clock=clock)
+    with ExitStack() as running:
+        for _ in range(3):
+            running.enter_context(brake.attempt("guesser", wrong=WrongError))
+        with pytest.raises(TooManyRequests):
+            guess(brake, "guesser")
 
 
 def test_memory_is_bounded(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limiter, "MAX_KEYS", 10)
     brake = LoginLimiter(limit=2, window=60, clock=clock)
     for number in range(100):
-        brake.failed(str(number))
+        guess(brake, str(number))
         clock.now += 10
     assert len(brake._failures) <= 10

@@ -85,16 +85,8 @@ def _brake_keys(request: Request, name: str) -> list[str]:
 
 
 async def _guarded_login(context: Context, keys: list[str], body: LoginCreate) -> tuple[str, Principal, datetime]:
-    for key in keys:
-        context.limiter.check(key)
-    try:
+    with context.limiter.attempt(*keys, wrong=Unauthenticated):
         grant = await run_in_threadpool(context.accounts.login, body.name, body.password)
-    except Unauthenticated:
-        for key in keys:
-            context.limiter.failed(key)
-        raise
-    for key in keys:
-        context.limiter.succeeded(key)
     return grant.token, grant.principal, grant.expires_at
 
 
@@ -127,15 +119,9 @@ async def account(user: AnyUser) -> AccountPublic:
 
 @router.post("/password", status_code=204, summary="Choose a new password; ends all other sessions")
 async def change_password(body: PasswordUpdate, request: Request, user: AnyUser, context: Here) -> None:
-    key = f"password of {user.name}"
-    context.limiter.check(key)
     keep = request.cookies.get(COOKIE, "")
-    try:
+    with context.limiter.attempt(f"password of {user.name}", wrong=PermissionDenied):
         await run_in_threadpool(context.accounts.change_password, user, body.current_password, body.new_password, keep)
-    except PermissionDenied:
-        context.limiter.failed(key)
-        raise
-    context.limiter.succeeded(key)
 
 
 @router.get("/tokens", summary="My API tokens")
