@@ -187,8 +187,14 @@ def own_address() -> str:
             return "127.0.0.1"
 
 
-def free_port() -> int:
-    """A loopback TCP port that nobody listens on."""
+def free_port(wanted: int = 0) -> int:
+    """A loopback TCP port that nobody listens on: `wanted` if it is one."""
     with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", wanted))
+        except OSError:
+            if not wanted:
+                raise
+            return free_port()
         return int(probe.getsockname()[1])

@@ -13,6 +13,7 @@ import typer
 from rich.console import Console
 
 from services.common.errors import BoardloopError
+from services.common.i18n import Translator, console_language
 from services.common.logs import configure_logging
 
 __all__ = ["app", "main"]
@@ -43,12 +44,16 @@ def up() -> None:
     boardloop = AllInOne(settings)
     try:
         boardloop.start()
-        console.print(f"\n  Page     [bold]{boardloop.url}[/]")
-        console.print(f"  Broker   {boardloop.board_host}:{boardloop.mqtt_port} for the boards")
-        console.print(f"  Data     {settings.data_dir.resolve()}")
+        t = Translator(console_language())
+        lines = [
+            t("up.page", url=boardloop.url),
+            t("up.broker", host=boardloop.board_host, port=boardloop.mqtt_port),
+            t("up.data", folder=settings.data_dir.resolve()),
+        ]
         if boardloop.first_password:
-            console.print(f"  Login    admin, one-time password [bold]{boardloop.first_password}[/] (shown this once)")
-        console.print("  Ctrl-C ends it.\n")
+            lines.append(t("up.login", password=boardloop.first_password))
+        for line in ["", *lines, t("up.end"), ""]:
+            console.print(f"  {line}", highlight=False, soft_wrap=True)
         stopped.wait()
     finally:
         boardloop.stop()
@@ -96,7 +101,7 @@ def sign(
     manifest = client.download(f"/releases/{release}/manifest")
     signature = base64.b64encode(sign_manifest(manifest, key.read_bytes())).decode()
     state = client.put(f"/releases/{release}/signature", {"signature": signature})["state"]
-    console.print(f"signed; the release is {state}")
+    console.print(Translator(console_language())("sign.done", state=state))
 
 
 @app.command()

@@ -10,8 +10,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import Progress, TaskID
 
 from services.allinone import AllInOne
 from services.client import Client
@@ -19,11 +18,12 @@ from services.common.errors import DeadlineExceeded, Unavailable
 from services.demo.cells import LABELS, Cell
 from services.demo.pairing import Paired
 from services.demo.report import Report
+from services.demo.story import Story
 from services.demo.waiting import wait_until
 from services.virtualboard import camera
 from services.virtualboard.board import VirtualBoard
 
-__all__ = ["bars", "capture_all", "turn_wheel"]
+__all__ = ["capture_all", "turn_wheel"]
 
 AWAY_SECONDS = 5.0  # without a collector; the presses go on
 PRESS_SECONDS = 60.0
@@ -33,18 +33,19 @@ WHEEL_TURNS = 8  # more long presses than the wheel has entries
 
 
 def capture_all(
-    console: Console,
+    story: Story,
     boardloop: AllInOne,
     client: Client,
     project: str,
     boards: Paired,
     cells: list[Cell],
-    report: Report,
 ) -> None:
     """One press per cell, half of them on each board; then every stored picture is compared with what was seen."""
     half_way = threading.Event()
-    with bars(console) as progress, ThreadPoolExecutor() as pool:
-        pressed, stored = (progress.add_task(words, total=len(cells), note="") for words in ("pressed", "stored"))
+    with story.bars() as progress, ThreadPoolExecutor() as pool:
+        pressed, stored = (
+            progress.add_task(story.t(key), total=len(cells), note="") for key in ("demo.pressed", "demo.stored")
+        )
 
         def tick() -> None:
             progress.advance(pressed)
@@ -64,7 +65,7 @@ def capture_all(
         for board_id, board in boards:
             empty = partial(_outbox_empty, client, board_id)
             wait_until(empty, STORED_SECONDS, f"the outbox of {board.name} to be empty")
-    _compare(client, project, cells, report)
+    _compare(client, project, cells, story.report)
 
 
 def turn_wheel(board: VirtualBoard, entry: str) -> None:
@@ -77,17 +78,6 @@ def turn_wheel(board: VirtualBoard, entry: str) -> None:
         stands = board.wait_shown(lambda text: text.startswith(WHEEL), PRESS_SECONDS)
     raise DeadlineExceeded(
         "NOT_ON_WHEEL", f"{board.name} has no {entry!r} on its wheel.", fix="See the demo's log.txt."
-    )
-
-
-def bars(console: Console) -> Progress:
-    return Progress(
-        TextColumn("  {task.description:<10}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TextColumn("{task.fields[note]}"),
-        console=console,
     )
 
 
@@ -125,11 +115,11 @@ def _compare(client: Client, project: str, cells: list[Cell], report: Report) ->
     sent = Counter((cell.label, hashlib.sha256(camera.capture(cell.png)).hexdigest()) for cell in cells)
     stored = Counter(_stored(client, project))
     lost, twice = (sent - stored).total(), (stored - sent).total()
-    report.figure("captures_sent", "captures sent", sent.total())
-    report.figure("captures_stored", "captures stored", stored.total())
-    report.figure("captures_lost", "captures lost", lost)
-    report.figure("captures_duplicated", "captures there twice, or other than sent", twice)
-    report.check("every capture stored once, over a restart of the collector", lost == twice == 0)
+    report.figure("captures_sent", sent.total())
+    report.figure("captures_stored", stored.total())
+    report.figure("captures_lost", lost)
+    report.figure("captures_duplicated", twice)
+    report.check("stored_once", lost == twice == 0)
 
 
 def _stored(client: Client, project: str) -> Iterator[tuple[str, str]]:

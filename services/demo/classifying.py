@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from rich.console import Console
 
 from services.client import Client
-from services.demo.capturing import bars, turn_wheel
+from services.demo.capturing import turn_wheel
 from services.demo.cells import LABELS, Cell
 from services.demo.pairing import Paired
 from services.demo.report import Report
+from services.demo.story import Story
 from services.demo.training import TARGET
 from services.demo.waiting import wait_until
 from services.trainer.convert import simulator
@@ -25,14 +25,13 @@ CLASSIFY = "Classify"  # the wheel's last entry, as the display says it
 
 
 def classify_all(
-    console: Console,
+    story: Story,
     client: Client,
     project: str,
     model: dict[str, Any],
     release: str,
     boards: Paired,
     cells: list[Cell],
-    report: Report,
 ) -> None:
     """Figures: predictions on the boards, how many equal the simulation, how many are right."""
     size = model["input_size"]
@@ -42,7 +41,7 @@ def classify_all(
         camera.frame_id(frame): (logits, cell) for frame, logits, cell in zip(pixels, expected, cells, strict=True)
     }
     results: list[dict[str, Any]] = []
-    with bars(console) as progress:
+    with story.bars() as progress:
         for board_id, board in boards:
             bar = progress.add_task(board.name, total=len(cells), note="")
             turn_wheel(board, CLASSIFY)
@@ -51,7 +50,7 @@ def classify_all(
                 wait_until(lambda: len(_results(client, project, board_id)) >= number, SECONDS, "a result")  # noqa: B023
                 progress.advance(bar)
             results += _results(client, project, board_id)
-    _figures(results, truth, release, len(cells) * len(boards), report)
+    _figures(results, truth, release, len(cells) * len(boards), story.report)
 
 
 def _results(client: Client, project: str, board_id: str) -> list[dict[str, Any]]:
@@ -75,9 +74,7 @@ def _figures(
             logits.argmax()
         )
         right += LABELS[result["top"]] == cell.label
-    report.figure("board_predictions", "predictions on the boards, fresh photographs", len(results))
-    report.figure(
-        "board_equal_simulated", "equal to the simulation of the same file", equal / asked, f"{equal / asked:.0%}"
-    )
-    report.figure("board_accuracy", "right, by the experts' labels", round(right / asked, 4), f"{right / asked:.0%}")
-    report.check("every prediction on a board equals the simulation", equal == asked == len(results))
+    report.figure("board_predictions", len(results))
+    report.figure("board_equal_simulated", equal / asked, f"{equal / asked:.0%}")
+    report.figure("board_accuracy", round(right / asked, 4), f"{right / asked:.0%}")
+    report.check("equal", equal == asked == len(results))

@@ -7,7 +7,7 @@ from typing import Any
 
 from services.client import Client
 from services.demo.cells import LABELS
-from services.demo.report import Report
+from services.demo.story import Story
 from services.demo.waiting import wait_until
 from services.virtualboard.board import VirtualBoard
 from services.virtualboard.fleet import VirtualBoards
@@ -23,13 +23,13 @@ Paired = list[tuple[str, VirtualBoard]]
 """Board id at the server, and the board."""
 
 
-def pair_boards(client: Client, fleet: VirtualBoards, report: Report) -> tuple[str, Paired]:
+def pair_boards(story: Story, client: Client, fleet: VirtualBoards) -> tuple[str, Paired]:
     """The project's id and its boards, online."""
     project = client.post("/projects", {"name": "Solar cells", "labels": list(LABELS)})["id"]
     boards = [(_pair(client, project, name, fleet), name) for name in NAMES]
     online = [_board(client, board_id)["state"] == "ONLINE" for (board_id, _), _ in boards]
-    report.figure("boards", "boards paired by QR codes and online", sum(online))
-    report.check("both boards paired by the pixels of two QR codes", all(online))
+    story.report.figure("boards", sum(online))
+    story.report.check("paired", all(online))
     return project, [pair for pair, _ in boards]
 
 

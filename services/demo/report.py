@@ -9,51 +9,44 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-__all__ = ["Check", "Report"]
+from services.common.i18n import Translator
 
-
-@dataclass(frozen=True)
-class Check:
-    """One thing that must hold."""
-
-    what: str
-    held: bool
-    detail: str = ""
+__all__ = ["Report"]
 
 
 @dataclass
 class Report:
-    """Figures by key, in the order they came, with the words and the form a person reads them in."""
+    """Figures, steps and checks by key, in the order they came; the words for a person are in the catalogue."""
 
     figures: dict[str, Any] = field(default_factory=dict)
-    rows: list[tuple[str, str]] = field(default_factory=list)
+    texts: dict[str, str] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
-    checks: list[Check] = field(default_factory=list)
+    checks: dict[str, bool] = field(default_factory=dict)
 
-    def figure(self, key: str, words: str, value: Any, text: str = "") -> None:
+    def figure(self, key: str, value: Any, text: str = "") -> None:
+        """`text`: how a person reads the value, where that differs."""
         self.figures[key] = value
-        self.rows.append((words, text or str(value)))
+        self.texts[key] = text or str(value)
 
-    def check(self, what: str, held: bool, detail: str = "") -> None:
-        self.checks.append(Check(what, held, detail))
+    def check(self, key: str, held: bool) -> None:
+        self.checks[key] = held
 
     @property
     def all_held(self) -> bool:
-        return all(check.held for check in self.checks)
+        return all(self.checks.values())
 
-    def print(self, console: Console) -> None:
-        table = Table(title="The loop", show_header=False, title_justify="left")
-        for words, text in self.rows:
-            table.add_row(words, text)
+    def print(self, console: Console, t: Translator) -> None:
+        table = Table(title=t("demo.title"), show_header=False, title_justify="left")
+        for key, text in self.texts.items():
+            table.add_row(t(f"demo.figure.{key}"), text)
         for step, seconds in self.seconds.items():
-            table.add_row(f"time: {step}", f"{seconds:.1f} s")
+            table.add_row(t("demo.time", step=t(f"demo.step.{step}")), t("demo.seconds", n=f"{seconds:.1f}"))
         console.print(table)
-        for check in self.checks:
-            mark = "[green]held[/]  " if check.held else "[bold red]FAILED[/]"
-            console.print(f"  {mark} {check.what}{f' ({check.detail})' if check.detail else ''}", highlight=False)
+        for key, held in self.checks.items():
+            mark = f"[green]{t('demo.held')}[/]" if held else f"[bold red]{t('demo.failed')}[/]"
+            console.print(f"  {mark}  {t(f'demo.check.{key}')}", highlight=False)
 
     def json_line(self) -> str:
-        """Every figure of the table, the steps' seconds and each check, on one line."""
-        times = {f"seconds_{step.replace(' ', '_')}": round(seconds, 2) for step, seconds in self.seconds.items()}
-        checks = {check.what: check.held for check in self.checks}
-        return json.dumps({**self.figures, **times, "checks": checks, "ok": self.all_held}, ensure_ascii=False)
+        """Every figure of the table, the seconds of each step and each check, on one line."""
+        times = {f"seconds_{step}": round(seconds, 2) for step, seconds in self.seconds.items()}
+        return json.dumps({**self.figures, **times, "checks": self.checks, "ok": self.all_held}, ensure_ascii=False)

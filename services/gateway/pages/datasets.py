@@ -87,7 +87,8 @@ class Filters:
     def _chip(self, text: str, label: str | None, count: int, colour: str) -> None:
         here = self.chosen.label if self.chosen.HasField("label") else None
         chip = ui.element("button").classes("chip on" if label == here else "chip")
-        chip.props(mark(f"filter-{'all' if label is None else label or 'unlabelled'}") + ' type="button"')
+        chip.props["type"] = "button"
+        chip.props["data-testid"] = f"filter-{'all' if label is None else label or 'unlabelled'}"  # people's words
         with chip:
             dot = f'<i class="dot" style="--c:{colour}"></i>' if colour else ""
             html(f"{dot}{escape(text)} <b>{count}</b>", tag="span").classes("line")

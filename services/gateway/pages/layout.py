@@ -16,10 +16,10 @@ from fastapi.responses import RedirectResponse
 from nicegui import ui
 
 from services.common.errors import BoardloopError, NotFound
+from services.common.i18n import LANGUAGES, Language, Translator, choose_language
 from services.gateway.accounts import Principal
 from services.gateway.context import Context, context_of
 from services.gateway.live import Feed, Subscription
-from services.gateway.pages.i18n import LANGUAGES, Language, Translator, choose_language
 from services.gateway.security import COOKIE
 from services.gateway.upstream import ask
 from services.rpc.boardloop.collector.v1 import collector_pb2 as collector

@@ -9,7 +9,7 @@ from fastapi import Request
 from fastapi.responses import RedirectResponse
 from nicegui import ui
 
-from services.gateway.pages.i18n import Translator
+from services.common.i18n import Translator
 from services.gateway.pages.layout import Page, dress, html, mark, open_page, tools
 
 __all__ = ["password_form"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from html import escape
 
-from services.gateway.pages.i18n import Translator
+from services.common.i18n import Translator
 from services.gateway.pages.words import percent
 from services.rpc.boardloop.trainer.v1 import trainer_pb2 as trainer
 

@@ -7,7 +7,7 @@ from html import escape
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from services.gateway.pages.i18n import Translator
+from services.common.i18n import Translator
 from services.rpc.boardloop.deployer.v1 import deployer_pb2 as deployer
 from services.rpc.boardloop.trainer.v1 import trainer_pb2 as trainer
 

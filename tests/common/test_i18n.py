@@ -1,4 +1,4 @@
-"""The catalogue is complete in both languages, and pages use no other key."""
+"""The catalogue is complete in both languages, and pages and commands use no other key."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from services.gateway import pages
-from services.gateway.pages.i18n import CATALOGUE, Translator, choose_language
+from services.common.i18n import CATALOGUE, Translator, choose_language, console_language
 from services.rpc.boardloop.deployer.v1 import deployer_pb2 as deployer
 from services.rpc.boardloop.trainer.v1 import trainer_pb2 as trainer
 
-SOURCE = "\n".join(file.read_text() for file in Path(str(pages.__file__)).parent.glob("*.py") if file.name != "i18n.py")
+SERVICES = Path(__file__).resolve().parents[2] / "services"
+ROOMS = (*SERVICES.glob("gateway/pages/*.py"), *SERVICES.glob("demo/*.py"), SERVICES / "cli.py")
+SOURCE = "\n".join(file.read_text() for file in ROOMS)
 CHINESE = re.compile(r"[\u4e00-\u9fff]")
 SAME_IN_BOTH = {"models.f1", "pair.step_wifi", "update.NONE"}
 
@@ -65,3 +66,29 @@ def test_the_language_chosen_before_wins(cookie: str | None, header: str, langua
 
 def test_a_sentence_takes_its_fields() -> None:
     assert Translator("zh")("datasets.subtitle", total=3) == "3 张图片"
+
+
+@pytest.mark.parametrize(
+    ("variables", "language"),
+    [
+        ({}, "en"),
+        ({"LANG": "C.UTF-8"}, "en"),
+        ({"LANG": "zh_CN.UTF-8"}, "zh"),
+        ({"LANG": "en_US.UTF-8", "LC_ALL": "zh_TW"}, "zh"),
+        ({"LANG": "zh_CN.UTF-8", "LC_ALL": "de_DE"}, "en"),
+    ],
+)
+def test_a_terminal_is_spoken_to_in_its_locale(
+    monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], language: str
+) -> None:
+    for name in ("LANG", "LC_ALL", "LC_MESSAGES"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert console_language() == language
+
+
+def test_every_figure_step_and_check_of_the_demo_has_words() -> None:
+    for call, room in (("figure", "figure"), ("check", "check"), ("step", "step")):
+        keys = set(re.findall(rf'\b{call}\("([a-z_]+)"', SOURCE))
+        assert keys and {f"demo.{room}.{key}" for key in keys} <= set(CATALOGUE)

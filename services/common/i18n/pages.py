@@ -1,15 +1,10 @@
-"""Every sentence of the pages, in English and Chinese. A test keeps both complete and equal in their {fields}."""
+"""Every sentence of the pages: key -> English, Chinese."""
 
 from __future__ import annotations
 
-from typing import Literal
+__all__ = ["PAGES"]
 
-__all__ = ["CATALOGUE", "LANGUAGES", "Language", "Translator", "choose_language"]
-
-Language = Literal["en", "zh"]
-LANGUAGES: dict[Language, str] = {"en": "English", "zh": "中文"}
-
-CATALOGUE: dict[str, tuple[str, str]] = {
+PAGES: dict[str, tuple[str, str]] = {
     "app.tagline": ("From a button press on a board to a model running on it.", "从板上按下按键，到模型在板上运行。"),
     "nav.projects": ("Projects", "项目"),
     "nav.datasets": ("Data sets", "数据集"),
@@ -341,24 +336,3 @@ CATALOGUE: dict[str, tuple[str, str]] = {
     "time.days": ("{n} days", "{n} 天"),
     "time.ago": ("{time} ago", "{time}前"),
 }
-"""Key -> English, Chinese."""
-
-
-class Translator:
-    """`t("datasets.subtitle", total=3)`: the sentence in this person's language. KeyError for an unknown key."""
-
-    def __init__(self, language: Language) -> None:
-        self.language = language
-        self._column = 0 if language == "en" else 1
-
-    def __call__(self, key: str, **fields: object) -> str:
-        return CATALOGUE[key][self._column].format(**fields)
-
-
-def choose_language(cookie: str | None, accept_language: str) -> Language:
-    """The language chosen before, else the first one of the browser's list that we speak, else English."""
-    for wish in [cookie or "", *accept_language.lower().split(",")]:
-        code = wish.strip()[:2]
-        if code in LANGUAGES:
-            return "zh" if code == "zh" else "en"
-    return "en"
