@@ -60,6 +60,7 @@ class App:
         self._loaded = False
         self._trial = False
         self._report_at = 0
+        self._reported = (0, 0)  # captures waiting and put aside, as the last REPORT said
         self._rehello_at = 0
         self._settling = False  # a new session: what the server has to say at once comes before anything is sent
         self._scanning = False
@@ -164,13 +165,19 @@ class App:
             self.link.poll()
             if self.link.mid_packet:
                 return
-        if self.clock.now() >= self._report_at and not self.outbox.awaiting and not self.update.awaiting:
+        if self._report_due and not self.outbox.awaiting and not self.update.awaiting:
             self.report()
             return
         if not self.update.awaiting and (self.outbox.step() or self.outbox.awaiting):
             return
         if not self.update.step() and not self.update.awaiting:
             self.link.poll()
+
+    @property
+    def _report_due(self):
+        """Every minute, and when the outbox that the server believes full is empty."""
+        emptied = self._reported != (0, self.outbox.rejected) and not self.outbox.waiting
+        return emptied or self.clock.now() >= self._report_at
 
     # --- button
 
@@ -363,10 +370,11 @@ class App:
         self._show_entry()
 
     def report(self):
-        """Send REPORT: the release's state and what waits here. Repeated every minute, as nobody answers it."""
+        """Send REPORT: the release's state and what waits here; again when due, as nobody answers it."""
         if not self.link.ready:
             return
         self._report_at = self.clock.now() + REPORT_MS
+        self._reported = (self.outbox.waiting, self.outbox.rejected)
         release, state, reason = self.update.status()
         report = {
             "release": release,

@@ -71,3 +71,15 @@ def test_a_half_duplex_board_pairs_and_delivers(boards: VirtualBoards, server: F
     board.wait_shown("Label: functional")
     board.snap(photo)
     server.wait(lambda: server.seqs == [1], 30)
+
+
+def test_the_server_hears_at_once_that_the_outbox_is_empty_again(
+    board: VirtualBoard, server: FakeServer, photo: bytes
+) -> None:
+    server.wait(lambda: bool(server.reports))
+    board.unplug()
+    board.snap(photo)
+    board.snap(photo)
+    board.plug()
+    server.wait(lambda: len(server.stored) == 2)
+    server.wait(lambda: [report["outbox"] for report in server.reports][-2:] == [2, 0])
