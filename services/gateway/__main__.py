@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 
-from services.common.logs import configure_logging
+from services.common.errors import BoardloopError
+from services.common.logs import configure_logging, logger
 from services.gateway.accounts import ADMIN
 from services.gateway.service import Gateway
 from services.gateway.settings import GatewaySettings
@@ -12,9 +13,14 @@ from services.gateway.settings import GatewaySettings
 
 def main() -> None:
     """Serves until SIGTERM. With `--reset-admin-password` it only prints a new one-time password."""
-    settings = GatewaySettings()
-    configure_logging(settings.log_format)
-    gateway = Gateway(settings)
+    configure_logging()
+    try:
+        settings = GatewaySettings()
+        configure_logging(settings.log_format)
+        gateway = Gateway(settings)
+    except BoardloopError as error:
+        logger("gateway").error("gateway_not_started", reason=error.reason, detail=str(error))
+        raise SystemExit(1) from error
     if "--reset-admin-password" in sys.argv[1:]:
         print(f"One-time password of {ADMIN}: {gateway.accounts.reset_password(ADMIN)}")
         return
