@@ -15,6 +15,7 @@ from playwright.sync_api import Browser, Locator, expect
 
 from services.common.errors import FailedPrecondition
 from services.gateway.service import Gateway
+from services.rpc.boardloop.collector.v1 import collector_pb2 as c
 from services.rpc.boardloop.deployer.v1 import deployer_pb2 as d
 from tests.browser import Tab, open_tab
 from tests.gateway.canned import BOARDS, World, cell_jpeg
@@ -98,13 +99,33 @@ def test_without_a_login_every_page_leads_to_the_door_and_back(browser: Browser,
     for path in ("/", "/account", *(f"/projects/{site.project}/{room}" for room in ROOMS)):
         tab.go(path)
         assert tab.page.url == f"{site.gateway.url}/login?next={path}"
-    tab.go("/login?next=//evil.example/")
+    context.close()
+
+
+@pytest.mark.parametrize(
+    "elsewhere", ["//evil.example/", "/%09/evil.example/", "/%5Cevil.example/", "/.//evil.example"]
+)
+def test_the_door_leads_to_no_other_site(browser: Browser, site: Site, elsewhere: str) -> None:
+    context = browser.new_context()
+    context.route(re.compile("^https?://evil"), lambda route: route.fulfill(body="elsewhere"))
+    tab = open_tab(context, site.gateway.url)
+    tab.go(f"/login?next={elsewhere}")
     tab.at("login-name").fill("admin")
     tab.at("login-password").fill(PASSWORD)
     tab.at("login-submit").click()
-    expect(tab.at("project")).to_be_visible()
-    assert tab.page.url == f"{site.gateway.url}/"
+    tab.page.wait_for_url(lambda url: "/login" not in url)
+    assert tab.page.url.startswith(f"{site.gateway.url}/")
     context.close()
+
+
+def test_labels_are_words_wherever_they_are_shown(tab: Tab, site: Site) -> None:
+    label = '" innerHTML="<i id=evil>'
+    request = c.CreateProjectRequest(name="Hostile", labels=["<b>x", label])
+    project = site.world.collector.CreateProject(request, context=None).project
+    tab.go(f"/projects/{project.id}/datasets")
+    chip = tab.page.locator(".chip").nth(2)
+    expect(chip).to_have_text(f"{label} 0")
+    assert chip.get_attribute("data-testid") == f"filter-{label}" and tab.page.locator("#evil").count() == 0
 
 
 def test_a_second_gateway_with_pages_is_refused(site: Site) -> None:

@@ -32,9 +32,8 @@
   const doors = {
     async login(form) {
       const answer = await post("/account/login", { name: form.name.value, password: form.password.value });
-      const wanted = new URLSearchParams(location.search).get("next") || "/";
-      const safe = wanted.startsWith("/") && !wanted.startsWith("//") && !wanted.includes("\\") ? wanted : "/";
-      location.assign(answer.must_change_password ? "/password" : safe);
+      const wanted = new URL(new URLSearchParams(location.search).get("next") || "/", location.origin); // as browsers read it
+      location.assign(answer.must_change_password ? "/password" : wanted.origin === location.origin ? wanted.href : "/");
     },
     async password(form, texts) {
       if (form.new.value !== form.repeat.value) throw Object.assign(new Error(texts.MISMATCH), { reason: "MISMATCH" });
