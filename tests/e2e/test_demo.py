@@ -16,7 +16,7 @@ from services.trainer.weights import fetch_default
 
 CAPTURES = 40
 SECONDS = 560
-STEPS = ("downloads", "start", "pair", "capture", "train_and_convert", "release", "classify")
+STEPS = ("downloads", "start", "pair", "capture", "train", "release", "classify")
 
 
 @pytest.fixture
