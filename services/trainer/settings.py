@@ -26,6 +26,11 @@ class TrainerSettings(CommonSettings):
         default_factory=user_cache_dir,
         description="Folder of downloaded weights, shared by all runs.",
     )
+    weights_allowed: str = Field(
+        "",
+        description="Folders, and beginnings of addresses, whose weights a job may name, separated by commas; files in "
+        "<cache_dir>/weights always.",
+    )
     concurrent_jobs: int = Field(1, ge=1, le=64, description="Jobs that run at the same time; the others wait.")
     training_threads: int = Field(0, ge=0, le=256, description="CPU threads of one training; 0: one per core.")
     dataset_max_bytes: int = Field(

@@ -27,8 +27,8 @@ SMALL = {"backbone": "mobilenet_v1_0.25", "input_size": 128, "epochs": 2, "weigh
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    world = World(tmp_path)
+def world(tmp_path: Path, small_weights: Path) -> Iterator[World]:
+    world = World(tmp_path, weights_allowed=str(small_weights.parent))
     yield world
     world.close()
 

@@ -1,0 +1,58 @@
+"""Which weights a job may name: a caller of the API must not read this machine's files, nor use its address."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from services.common.errors import InvalidInput
+from services.rpc.boardloop.trainer.v1 import trainer_pb2
+from services.trainer.parameters import pretrained, resolved
+from services.trainer.settings import TrainerSettings
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> TrainerSettings:
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "link.pb").symlink_to("/etc/hostname")
+    allowed = f"{tmp_path / 'models'}, https://models.example/pub"
+    return TrainerSettings(cache_dir=tmp_path / "cache", weights_allowed=allowed)
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "/etc/passwd",
+        "/no/such/file",
+        "{tmp}/models/../secret.pb",
+        "{tmp}/models/link.pb",
+        "{tmp}/models-of-others/net.pb",
+        "{tmp}/models/net\0.pb",
+        "http://127.0.0.1:7001/",
+        "http://169.254.169.254/latest/meta-data/",
+        "http://models.example/pub/net.pb",
+        "https://models.example.evil.example/pub/net.pb",
+        "https://models.example/pub@evil.example/net.pb",
+        "https://models.example/private/net.pb",
+        "file:///etc/passwd",
+    ],
+)
+def test_other_weights_are_refused_in_the_same_words(settings: TrainerSettings, tmp_path: Path, source: str) -> None:
+    weights = source.replace("{tmp}", str(tmp_path))
+    for refused in (
+        lambda: resolved(trainer_pb2.TrainingParameters(weights=weights), settings),
+        lambda: pretrained(weights, settings),  # a job from before the setting was changed
+    ):
+        with pytest.raises(InvalidInput, match="BOARDLOOP_WEIGHTS_ALLOWED") as caught:
+            refused()
+        assert caught.value.reason == "WEIGHTS_NOT_ALLOWED"
+
+
+@pytest.mark.parametrize(
+    "source",
+    ["imagenet", "none", "{tmp}/models/net.pb", "{tmp}/cache/weights/net.pb", "https://models.example/pub/net.pb"],
+)
+def test_named_places_and_the_cache_are_allowed(settings: TrainerSettings, tmp_path: Path, source: str) -> None:
+    weights = source.replace("{tmp}", str(tmp_path))
+    assert resolved(trainer_pb2.TrainingParameters(weights=weights), settings).weights == weights
