@@ -72,7 +72,14 @@ class Storage:
                 raise
 
     def _rename(self, old, new):
-        os.rename(self.path(old), self.path(new))
+        path = self.path(new)
+        os.rename(self.path(old), path)
+        if hasattr(os, "fsync") and hasattr(os, "open"):  # Linux keeps a new name in memory for seconds
+            folder = os.open(path[: path.rindex("/")] or "/", os.O_RDONLY)
+            try:
+                os.fsync(folder)
+            finally:
+                os.close(folder)
 
     def move(self, old, new):
         """Rename to a name that nothing has yet."""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+
 import pytest
 
 from tests.device.conftest import Interpreter
@@ -17,6 +20,12 @@ from tests.device.conftest import Interpreter
 )
 def test_script(interpreter: Interpreter, script: str, said: str) -> None:
     assert interpreter.run(script).endswith(said + "\n")
+
+
+def test_a_new_name_is_on_the_disk_where_the_platform_can_say_so(tmp_path: Path) -> None:
+    """Linux (V831): the file is synced before it gets its name, the folder after."""
+    out = Interpreter([sys.executable, "-B"], "cpython").run("folder_sync.py", tmp_path)
+    assert out.splitlines() == ["sync file", "rename 1.blc", "sync folder"] * 2
 
 
 @pytest.mark.parametrize("kind", ["posix", "refuse", "fat"])
