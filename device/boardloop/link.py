@@ -26,6 +26,7 @@ REFUSALS = 3  # logins refused before an older pairing is tried again
 REFRESH_MS = 120000  # retained messages may have been lost while sending: subscribe again
 HURRY_MS = 20000  # the same while the project is not known yet
 NAP_MS = 200
+LONGEST_PROJECT = 14336  # bytes of a PROJECT packet: 100 labels of 32 characters, a name of 64, 4 bytes each
 INSTANT_MS = 5  # a silence shorter than this is no time-out: a closed socket, or a press that woke the port
 INSTANTS = 3
 
@@ -41,7 +42,7 @@ class Link:
         self._pool = pool
         self._owner = owner
         self._client = None
-        self._limit = max(4096, port.block + 512)
+        self._limit = max(LONGEST_PROJECT, port.block + 512)
         self._wait = BACK_OFF_MS
         self._next_try = 0
         self._deadline = 0

@@ -39,6 +39,7 @@ class FakeServer:
     secret: bytes = SECRET
     signer: str = "00" * 384
     labels: list[str] = field(default_factory=lambda: ["functional", "defective"])
+    project: str = "cells"
     block: int = 8192
     login: tuple[str, str] | None = None
 
@@ -101,7 +102,7 @@ class FakeServer:
         self.client.publish(f"bl/{BOARD}/down/{word}", data, retain=retain)
 
     def seal(self, kind: Kind, document: dict[str, object] | bytes, to: Frame | None = None) -> bytes:
-        plaintext = document if isinstance(document, bytes) else json.dumps(document).encode()
+        plaintext = document if isinstance(document, bytes) else json.dumps(document, ensure_ascii=False).encode()
         session, sequence = (to.session, to.sequence) if to else (0, 0)
         return seal_downlink(kind, plaintext, self.keys.down_enc, self.keys.down_mac, session, sequence)
 
@@ -110,7 +111,7 @@ class FakeServer:
         self.publish("ack", self.seal(Kind.ACK, {"for": capture_id, "reason": reason, **more}, to))
 
     def announce_project(self) -> None:
-        self.publish("project", self.seal(Kind.PROJECT, {"project": "cells", "labels": self.labels}), retain=True)
+        self.publish("project", self.seal(Kind.PROJECT, {"project": self.project, "labels": self.labels}), retain=True)
 
     def desire(self, document: dict[str, object]) -> None:
         self.publish("desired", self.seal(Kind.DESIRED, document), retain=True)

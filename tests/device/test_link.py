@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -164,6 +165,16 @@ def test_hears_of_a_new_label_while_it_is_online(board: TestBoard) -> None:
             break
     process.kill()
     process.communicate()
+
+
+def test_the_longest_project_there_can_be_reaches_a_board(board: TestBoard) -> None:
+    board.server.labels = [
+        f"{'𠀀' * 29}{number:03}" for number in range(100)
+    ]  # collector.proto: 100 labels of 32 characters
+    board.server.project = "𠀀" * 64
+    board.pair(SIGNER)
+    board.run(PRESSES="short")
+    assert json.loads((board.root / "project.json").read_bytes())["labels"] == board.server.labels
 
 
 def test_a_server_that_restarted_gets_a_new_session_without_being_asked_for_anything(board: TestBoard) -> None:
