@@ -29,7 +29,7 @@ READ = 2048
 ACK_MS = 5000
 TRIES = 3  # unanswered last chunks before other work gets a turn
 RUNS = 8
-STRIKES = 5  # answers that cannot be tied to the capture before it is put aside
+STRIKES = 5  # refusals of the frame, not of the capture, after which the wait grows no longer
 
 DONE = ("STORED", "DUPLICATE")
 ASIDE = ("MALFORMED", "TOO_LARGE", "NOT_JPEG", "UNKNOWN_LABEL")
@@ -259,10 +259,8 @@ class Outbox:
         elif reason == "MISSING":
             t.tries = 0
             t.resend = self._indices(t, ack.get("missing"))
-        elif reason in ASIDE:
-            t.strikes += 1
-            if ack["for"] or sequence or t.strikes >= STRIKES:
-                self._put_aside(t.seq, reason)
+        elif reason in ASIDE and (ack["for"] or sequence):
+            self._put_aside(t.seq, reason)
         else:
             self._not_before = self._clock.now() + LATER_MS.get(reason, 5000)
             t.resend = []

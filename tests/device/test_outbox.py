@@ -149,6 +149,23 @@ def test_a_refused_report_costs_no_capture(paired: TestBoard) -> None:
     assert len(paired.confirmed) == 2
 
 
+def test_what_anybody_on_the_wire_can_provoke_puts_no_capture_aside(paired: TestBoard) -> None:
+    """The collector's answer to bytes that are no frame names no capture, session or sequence, and can be replayed."""
+    provoked: list[Frame] = []
+
+    def garble(frame: Frame) -> bool:
+        if frame.kind is not Kind.CAPTURE or len(provoked) == 8:
+            return False
+        provoked.append(frame)
+        paired.server.ack(("MALFORMED", "TOO_LARGE")[len(provoked) % 2], "", None)
+        return True
+
+    paired.server.drop = garble
+    paired.run(PRESSES="short", SPEED=20)
+    assert len(provoked) == 8 and not list((paired.root / "rejected").iterdir())
+    assert paired.server.seqs == paired.confirmed and len(paired.confirmed) == 1
+
+
 def test_a_damaged_record_is_put_aside_not_sent_for_ever(paired: TestBoard) -> None:
     (paired.root / "outbox").mkdir()
     (paired.root / "outbox" / "00000005.blc").write_bytes(bytes(3000))
