@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import fcntl
 import socket
+from contextlib import ExitStack
 from pathlib import Path
 from typing import IO, Any, TypeVar
 from urllib.parse import urlsplit
@@ -58,7 +59,7 @@ class AllInOne:
             settings = settings.model_copy(update={"service_key": key})
         self.settings = settings
         self.mqtt_port = broker_address(settings.mqtt_url)[1] or settings.mqtt_port or free_port()
-        self.addresses = {name: f"127.0.0.1:{free_port()}" for name in ("collector", "trainer", "deployer")}
+        self.addresses = free_addresses("collector", "trainer", "deployer")
         self.broker: EmbeddedBroker | None = None
         self.collector: Collector | None = None
         self.trainer: Trainer | None = None
@@ -185,6 +186,15 @@ def own_address() -> str:
             return str(probe.getsockname()[0])
         except OSError:
             return "127.0.0.1"
+
+
+def free_addresses(*names: str) -> dict[str, str]:
+    """host:port for each; the ports are held until all are chosen, so that no two are the same."""
+    with ExitStack() as held:
+        probes = {name: held.enter_context(socket.socket()) for name in names}
+        for probe in probes.values():
+            probe.bind(("127.0.0.1", 0))
+        return {name: f"127.0.0.1:{probe.getsockname()[1]}" for name, probe in probes.items()}
 
 
 def free_port(wanted: int = 0) -> int:
