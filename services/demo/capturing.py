@@ -30,6 +30,7 @@ PRESS_SECONDS = 60.0
 STORED_SECONDS = 180.0
 WHEEL = ("Label:", "Classify")  # what the display says of the wheel
 WHEEL_TURNS = 8  # more long presses than the wheel has entries
+NO_LABELS = "(none)"  # what the wheel has until the project's labels have come
 
 
 def capture_all(
@@ -72,6 +73,8 @@ def turn_wheel(board: VirtualBoard, entry: str) -> None:
     """Long presses until the board's wheel of labels stands on `entry`. DeadlineExceeded after a few turns."""
     stands = next((text for text in reversed(board.texts) if text.startswith(WHEEL)), "")
     for _ in range(WHEEL_TURNS):
+        if NO_LABELS in stands:
+            stands = board.wait_shown(lambda text: text.startswith(WHEEL) and NO_LABELS not in text, PRESS_SECONDS)
         if entry in stands:
             return
         board.press("long", wait=PRESS_SECONDS)
