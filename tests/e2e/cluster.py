@@ -12,8 +12,9 @@ from typing import Any
 
 import yaml
 
+from services.allinone import free_addresses
 from tests.e2e.loop import eventually
-from tests.servers import free_port, listens
+from tests.servers import listens
 
 __all__ = ["SERVICES", "Cluster", "processes"]
 
@@ -27,17 +28,20 @@ class Cluster:
     def __init__(self, folder: Path, secret: dict[str, str], mqtt_url: str, **more: str) -> None:
         self._folder = folder
         self._secret = secret
-        self.ports = {name: free_port() for name in SERVICES}
+        self.addresses = free_addresses(*SERVICES)
         kustomization = yaml.safe_load((BASE / "kustomization.yaml").read_text())
         literals = next(one for one in kustomization["configMapGenerator"] if one["name"] == "boardloop")["literals"]
         self._config = dict(line.split("=", 1) for line in literals)
         for name in SERVICES[:3]:
-            self._config[f"BOARDLOOP_{name.upper()}_ADDRESS"] = f"127.0.0.1:{self.ports[name]}"
+            self._config[f"BOARDLOOP_{name.upper()}_ADDRESS"] = self.addresses[name]
         self._config |= {"BOARDLOOP_MQTT_URL": mqtt_url, **more}
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.ports['gateway']}"
+        return f"http://{self.addresses['gateway']}"
+
+    def port(self, service: str) -> int:
+        return int(self.addresses[service].rpartition(":")[2])
 
     def environment(self, service: str) -> dict[str, str]:
         """Of the service's container; listening addresses and the volume's path are those of this machine."""
@@ -46,9 +50,9 @@ class Cluster:
         data.mkdir(exist_ok=True)
         here = {"BOARDLOOP_DATA_DIR": str(data)}
         if service == "gateway":
-            here |= {"BOARDLOOP_HOST": "127.0.0.1", "BOARDLOOP_PORT": str(self.ports[service])}
+            here |= {"BOARDLOOP_HOST": "127.0.0.1", "BOARDLOOP_PORT": str(self.port(service))}
         else:
-            here["BOARDLOOP_GRPC_ADDRESS"] = f"127.0.0.1:{self.ports[service]}"
+            here["BOARDLOOP_GRPC_ADDRESS"] = self.addresses[service]
         assert here.keys() <= given.keys() | self._config.keys(), "the manifest names every variable that differs here"
         outside = {name: value for name, value in os.environ.items() if not name.startswith("BOARDLOOP_")}
         return {**outside, **self._config, **given, **here}
@@ -80,7 +84,7 @@ def processes(cluster: Cluster, folder: Path) -> Iterator[dict[str, subprocess.P
             def up(name: str = name) -> bool:
                 log = (folder / f"{name}.log").read_text(errors="replace")
                 assert running[name].poll() is None, f"{name} ended:\n{log[-3000:]}"
-                return listens(cluster.ports[name])()
+                return listens(cluster.port(name))()
 
             eventually(up, f"{name} to listen")
         yield running
