@@ -7,7 +7,7 @@ import socket
 import httpx
 import pytest
 
-from services.common.errors import Unavailable
+from services.common.errors import InvalidInput, Unavailable
 from services.gateway.service import Gateway
 from services.gateway.settings import GatewaySettings
 from tests.gateway.conftest import Door
@@ -47,5 +47,5 @@ def test_browsers_are_told_to_be_careful(door: Door) -> None:
 
 @pytest.mark.parametrize("origin", ["loop.example", "ftp://loop.example"])
 def test_a_public_origin_needs_its_scheme(settings: GatewaySettings, origin: str) -> None:
-    with pytest.raises(ValueError, match="must begin with http"):
+    with pytest.raises(InvalidInput, match=r"BOARDLOOP_PUBLIC_ORIGIN: .*must begin with http"):
         GatewaySettings.model_validate(settings.model_dump() | {"public_origin": origin})
