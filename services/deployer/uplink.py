@@ -17,6 +17,7 @@ from services.common.keys import BoardKeys
 from services.common.mqtt import MqttMessage
 from services.deployer.answers import Answers
 from services.deployer.boards import Boards, Key, Keyring, Role
+from services.deployer.brake import Brake
 from services.deployer.presence import Presence
 from services.deployer.sessions import Sessions
 
@@ -35,11 +36,16 @@ class Uplink:
         self._sessions = sessions
         self._answers = answers
         self._presence = presence
+        self._brake = Brake()
         self.handlers: dict[Kind, Counted] = {}
 
     def receive(self, message: MqttMessage) -> None:
-        """One frame of bl/<board>/up/<kind>. Whatever is wrong with it is answered and logged, never raised."""
+        """One frame of bl/<board>/up/<kind>. Whatever is wrong with it is answered and logged, never raised; one over
+        the board's share (brake.py) is let go."""
         board_id = topics.board_of(message.topic)
+        kind = Kind[message.topic.rpartition("/")[2].upper()]
+        if not self._brake.admit(board_id, kind):
+            return
         try:
             keyring = self._boards.keyring(board_id)
         except BoardloopError as error:
@@ -48,7 +54,6 @@ class Uplink:
         if keyring is None:
             self._answers.refuse(board_id, AckReason.UNKNOWN_BOARD, "no such board, or revoked", None)
             return
-        kind = Kind[message.topic.rpartition("/")[2].upper()]
         valid = list(keyring.usable(self._boards.clock()))
         if kind is not Kind.HELLO:
             valid = [key for key in valid if key.role is Role.PAIRED]
