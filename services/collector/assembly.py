@@ -10,7 +10,7 @@ may come first, last or twice. One Assembler serves the boards of one worker: it
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
@@ -129,12 +129,27 @@ class Assembler:
         unfinished = sum(1 for owner, _ in self._unfinished if owner == board)
         if unfinished >= self.limits.per_board:
             raise FrameError(AckReason.BUSY, f"{unfinished} captures of this board are unfinished")
-        if self._bytes + chunk.total > self.limits.total_bytes:
+        while self._bytes + chunk.total > self.limits.total_bytes:
+            if self._make_room(board):
+                continue
             raise FrameError(AckReason.BUSY, f"unfinished captures of all boards hold {self._bytes} bytes")
         entry = _Unfinished(chunk.total, chunk.count, stride, self._clock())
         self._unfinished[key] = entry
         self._bytes += chunk.total
         return entry
+
+    def _make_room(self, board: str) -> bool:
+        """Drops the least lately touched capture of the board that holds the most, if that is another than `board` and
+        has more of them: a board sends one after the other, so who fills the memory with many gives way."""
+        held: Counter[str] = Counter()
+        for (owner, _), entry in self._unfinished.items():
+            held[owner] += entry.total
+        for owner, _ in held.most_common():
+            theirs = [key for key in self._unfinished if key[0] == owner]
+            if owner != board and len(theirs) > 1:
+                self._drop(theirs[0])
+                return True
+        return False
 
     def _expire(self) -> None:
         oldest_allowed = self._clock() - self.limits.seconds

@@ -86,3 +86,16 @@ def test_memory_is_bounded_over_all_boards() -> None:
     for chunk in chunks_of(bytes(9_000), 1000):
         assembler.add("a", chunk)
     assert assembler.add("b", chunks_of(bytes(2_000), 1000)[0]).step is Step.WAITING
+
+
+def test_a_board_that_fills_the_memory_gives_way_to_others() -> None:
+    assembler = Assembler(Limits(per_board=4, total_bytes=10_000, seconds=60), Clock())
+    for number in range(3):
+        assembler.add("greedy", chunks_of(bytes(3_000), 1000, bytes([number]) * 16)[0])
+    record = bytes(5_000)
+    first, *rest = chunks_of(record, 1000)
+    assert assembler.add("other", first).step is Step.WAITING
+    assert not assembler.knows("greedy", bytes(16)) and assembler.knows("greedy", b"\2" * 16)
+    with pytest.raises(FrameError):
+        assembler.add("greedy", chunks_of(bytes(3_000), 1000, b"\3" * 16)[0])  # nobody else has more than one
+    assert [assembler.add("other", chunk) for chunk in rest][-1].record == record
