@@ -72,14 +72,8 @@ class Storage:
                 raise
 
     def _rename(self, old, new):
-        path = self.path(new)
-        os.rename(self.path(old), path)
-        if hasattr(os, "fsync") and hasattr(os, "open"):  # Linux keeps a new name in memory for seconds
-            folder = os.open(path[: path.rindex("/")] or "/", os.O_RDONLY)
-            try:
-                os.fsync(folder)
-            finally:
-                os.close(folder)
+        os.rename(self.path(old), self.path(new))
+        self._sync_folder(new)
 
     def move(self, old, new):
         """Rename to a name that nothing has yet."""
@@ -113,6 +107,24 @@ class Storage:
         f.flush()
         if hasattr(os, "fsync"):
             os.fsync(f.fileno())
+
+    def _sync_folder(self, name):
+        """The name of a new file is durable too: Linux keeps it in memory for seconds."""
+        if hasattr(os, "fsync") and hasattr(os, "open"):
+            path = self.path(name)
+            folder = os.open(path[: path.rindex("/")] or "/", os.O_RDONLY)
+            try:
+                os.fsync(folder)
+            finally:
+                os.close(folder)
+
+    def finish(self, name, f):
+        """Close the file `name` that was written through `open`; it is durable when this returns."""
+        try:
+            self._sync(f)
+        finally:
+            f.close()
+        self._sync_folder(name)
 
     def save(self, name, document):
         """Replace a JSON document (a dict)."""

@@ -92,16 +92,24 @@ class _Writer:
             self._targets[0] = (name, left - len(piece), expected)
             if left == len(piece):
                 self._targets.pop(0)
-                if self.close() != expected:
+                if self._finish(name) != expected:
                     raise Refused("BAD_HASH")
 
+    def _finish(self, name):
+        """The file is whole: durable from here on, as the commit that comes later relies on it -> its SHA-256."""
+        f, self._file = self._file, None
+        try:
+            self._storage.finish(name, f)
+        finally:
+            digest = self._hash.digest()
+        return digest
+
     def close(self):
-        """Close the open file -> its SHA-256, or None."""
-        if self._file is None:
-            return None
-        self._file.close()
-        self._file = None
-        return self._hash.digest()
+        """Give up the file that is open, if any."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+            self._hash.digest()
 
     @property
     def complete(self):

@@ -4,7 +4,9 @@ import os
 import stat
 import sys
 
+from boardloop.crypto import sha256
 from boardloop.storage import Storage
+from boardloop.verify import _Writer
 
 fsync, rename = os.fsync, os.rename
 
@@ -24,3 +26,9 @@ store = Storage(sys.argv[1], False)
 store.folder("outbox")
 store.write("outbox/1.blc", (b"record",))
 store.save("1.blc", {"value": 1})
+print("model")
+writer = _Writer(store, [("model.bin", 5, sha256(b"model")), ("golden.bin", 3, sha256(b"in "))])
+writer.write(b"modelin")
+writer.write(b" ")
+writer.close()
+print(writer.complete)
