@@ -3,21 +3,15 @@
 from __future__ import annotations
 
 import io
-import re
 import struct
 from dataclasses import dataclass
 
 from PIL import Image, UnidentifiedImageError
 
 from services.common.errors import InvalidInput
+from services.common.jpeg import MAX_SCANS, START, has_too_many_scans
 
 __all__ = ["Size", "check_jpeg"]
-
-START = b"\xff\xd8"  # SOI marker, ITU-T T.81 table B.1
-SOS, EOI = b"\xda", b"\xd9"
-ALONE = (b"\x01", b"\xd8")  # TEM, SOI: without a length
-MARKER = re.compile(rb"\xff([\x01-\xcf\xd8-\xfe])")  # behind coded data: no stuffed zero, no restart, no fill byte
-MAX_SCANS = 64  # libjpeg writes 10; each of a large picture's scans costs as much as the whole picture
 
 
 @dataclass(frozen=True)
@@ -32,17 +26,6 @@ def _too_large(what: str, max_pixels: int) -> InvalidInput:
     return InvalidInput("TOO_LARGE", f"the picture {what}, the limit is {max_pixels} pixels", fix="Send a smaller one.")
 
 
-def _scans(data: bytes) -> int:
-    """How many scans the JPEG has, counted to one over the limit (ITU-T T.81 annex B: marker, length, bytes)."""
-    found, at = 0, len(START)
-    while found <= MAX_SCANS and (marker := MARKER.search(data, at)) and marker[1] != EOI:
-        found += marker[1] == SOS
-        at = marker.end()
-        if marker[1] not in ALONE:
-            at += int.from_bytes(data[at : at + 2])
-    return found
-
-
 def check_jpeg(data: bytes, max_pixels: int) -> Size:
     """Reads the picture to its end: a header alone does not show that the link lost nothing.
 
@@ -51,7 +34,7 @@ def check_jpeg(data: bytes, max_pixels: int) -> Size:
     """
     if data[:2] != START:
         raise InvalidInput("NOT_JPEG", "the picture does not begin with FF D8", fix="Send a JPEG.")
-    if _scans(data) > MAX_SCANS:
+    if has_too_many_scans(data):
         raise InvalidInput("NOT_JPEG", f"the picture has over {MAX_SCANS} scans", fix="Save it anew as a plain JPEG.")
     try:
         with Image.open(io.BytesIO(data), formats=("JPEG",)) as image:

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from PIL import Image, ImageOps
 
 from services.common.errors import InvalidInput
+from services.common.jpeg import MAX_SCANS, has_too_many_scans
 
 __all__ = ["MAX_PICTURE_BYTES", "MAX_PICTURE_PIXELS", "open_rgb", "to_input"]
 
@@ -37,6 +38,8 @@ def open_rgb(data: bytes, name: str = "picture") -> Image.Image:
     """Decode a whole JPEG or PNG to an upright RGB picture. InvalidInput (too big, cut off, no picture) says `name`."""
     if len(data) > MAX_PICTURE_BYTES:
         raise _too_large(name, f"{len(data)} bytes, the limit is {MAX_PICTURE_BYTES}")
+    if has_too_many_scans(data):
+        raise _too_large(name, f"over {MAX_SCANS} scans, which would take hours")
     try:
         with Image.open(io.BytesIO(data), formats=("JPEG", "PNG")) as picture:
             width, height = picture.size

@@ -76,6 +76,16 @@ def test_too_many_bytes_are_refused() -> None:
         imaging.to_input(bytes(imaging.MAX_PICTURE_BYTES + 1), 32, 32)
 
 
+def test_a_picture_of_a_thousand_scans_is_refused_before_it_is_decoded() -> None:
+    out = io.BytesIO()
+    Image.new("RGB", (32, 32)).save(out, "JPEG", progressive=True)
+    jpeg = out.getvalue()
+    last_scan, end = jpeg.rindex(b"\xff\xda"), len(jpeg) - 2
+    with pytest.raises(InvalidInput, match="64 scans"):
+        imaging.to_input(jpeg[:end] + jpeg[last_scan:end] * 1000 + jpeg[end:], 32, 32)
+    assert imaging.to_input(jpeg, 32, 32).shape == (3, 32, 32)
+
+
 def test_needs_no_torch() -> None:
     code = "import sys, services.trainer.imaging; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
