@@ -15,7 +15,7 @@ import alembic.config
 import alembic.context
 from alembic.util import CommandError
 from sqlalchemy import Connection, DateTime, Dialect, Engine, MetaData, create_engine, event, make_url, text
-from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session, sessionmaker
 from sqlalchemy.types import TypeDecorator
@@ -97,6 +97,7 @@ class Database:
 
         `read_only`: on SQLite it never waits for a writer nor keeps one waiting; for long reads.
         StorageFull: the disk takes no more. Unavailable: the database is away, locked or refuses the connection.
+        InvalidInput: a value that PostgreSQL cannot hold.
         IntegrityError and the like pass as they are.
         """
         with translated("using the database"), self._sessions() as session:
@@ -120,6 +121,9 @@ def translated(doing: str) -> Iterator[None]:
         yield
     except (OperationalError, InterfaceError) as error:
         raise _ours(error, doing) from error
+    except DataError as error:  # a NUL in a text, a number that is too large: PostgreSQL takes neither
+        message = f"A value cannot be kept: {str(error.orig).strip().splitlines()[0]}."
+        raise InvalidInput("BAD_VALUE", message, fix="Leave out what is no text or no sensible number.") from error
     except PoolTimeout as error:
         raise Unavailable("DATABASE_BUSY", f"No free database connection while {doing}.", fix="Try again.") from error
 

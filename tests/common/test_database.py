@@ -185,6 +185,14 @@ def test_a_database_that_is_away_is_unavailable(url: str) -> None:
     database.close()
 
 
+def test_a_text_that_postgres_cannot_hold_is_refused_in_words(postgres_url: str) -> None:
+    database = Database(postgres_url, "public")
+    with pytest.raises(InvalidInput, match="NUL") as refused, database.session() as session:
+        session.execute(select(Note).where(Note.text == "a\0b"))
+    assert refused.value.reason == "BAD_VALUE"
+    database.close()
+
+
 def test_a_broken_connection_is_replaced(postgres_url: str) -> None:
     database = Database(postgres_url, "public")
     with pytest.raises(Unavailable), database.session() as session:
