@@ -1,7 +1,7 @@
 """What a new user does, in Chromium against the running loop: from the first login to a model that runs on two boards.
 
-With BOARDLOOP_SCREENSHOTS=<folder> it leaves pictures of every page there, made of real photographs of solar cells and
-a full training when the demo's downloads are on this machine.
+With BOARDLOOP_SCREENSHOTS=<folder> it leaves pictures of every page there, made of more (drawn) cells and a full training:
+docs/pictures is made this way.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ from playwright.sync_api import Browser, Locator, expect
 
 from services.allinone import AllInOne
 from services.client import Client
-from services.demo import cells
 from services.trainer.settings import TrainerSettings
 from services.trainer.weights import DEFAULT_FILE
 from services.virtualboard import Profile, VirtualBoard, VirtualBoards
@@ -44,21 +43,14 @@ class Scene:
     cache: Path = field(default_factory=lambda: TrainerSettings().cache_dir)
 
     @property
-    def real(self) -> bool:
-        return self.shots is not None and (self.cache / "pictures" / cells.WHEEL).is_file()
-
-    @property
     def weights(self) -> str:
         return "ImageNet weights" if (self.cache / "weights" / DEFAULT_FILE).is_file() else "Random weights"
 
     def pictures(self) -> tuple[list[Picture], list[Picture]]:
         """What is pressed, and what is only classified in the end."""
-        if self.real:
-            some = cells.read_cells(self.cache / "pictures" / cells.WHEEL, 216, 5)
-            pairs = [(one.label, one.png) for one in some]
-            return pairs[:200], pairs[200:]
-        pairs = [(LABELS[n % 2], cell(LABELS[n % 2], n)) for n in range(14)]
-        return pairs[:10], pairs[10:]
+        count = 120 if self.shots else 10
+        pairs = [(label, cell(label, n)) for n in range(count + 4) for label in [LABELS[n % 2]]]
+        return pairs[:count], pairs[count:]
 
 
 def _folder(variable: str) -> Path | None:
@@ -233,7 +225,7 @@ def filter_by_label(walk: Walk, pressed: list[Picture]) -> None:
 
 def make_version(walk: Walk) -> None:
     tab = walk.tab
-    if not walk.scene.real:  # more to learn from, without pressing for it
+    if walk.scene.shots is None:  # more to learn from, without pressing for it
         before = tab.at("capture").count()
         uploaded(walk.boardloop.url, walk.project, 36)
         expect(tab.at("capture")).to_have_count(before + 36)
@@ -251,7 +243,7 @@ def train(walk: Walk) -> None:
     tab = walk.tab
     tab.page.evaluate("window.neverReloaded = true")
     tab.choose("train-weights", walk.scene.weights)
-    epochs = 15 if walk.scene.real else 12
+    epochs = 15 if walk.scene.shots else 12
     tab.at("train-epochs").fill(str(epochs))
     tab.at("train-start").click()
     view = tab.at("job-view")

@@ -103,8 +103,9 @@ class JobView:
         self._stop.classes(remove="hidden") if word in RUNNING else self._stop.classes("hidden")
         self._resume.classes(remove="hidden") if word in RESUMABLE else self._resume.classes("hidden")
         link = f"/projects/{job.project_id}/models?model={job.model_id}"
+        ready = job.model_id and word not in RUNNING  # while it converts, the model has no file to release yet
         self._model.set_content(
-            f'<a class="btn plain small" href="{link}">{t("training.see_model")}</a>' if job.model_id else ""
+            f'<a class="btn plain small" href="{link}">{t("training.see_model")}</a>' if ready else ""
         )
         self._error.set_content(escape(job.error))
         self._error.classes(remove="hidden") if job.error else self._error.classes("hidden")
