@@ -37,7 +37,7 @@ class K210Port:
     def __init__(self, GPIO):
         on_card = "sd" in os.listdir("/")
         self.volume = "/sd" if on_card else "/flash"
-        self.root = "/sd/boardloop" if on_card else "/flash"
+        self.root = "/sd/boardloop-data" if on_card else "/flash"
         self.flat = not on_card  # SPIFFS has no folders
         self.firmware = " ".join(os.uname()[2:4])
         self.watchdog = None

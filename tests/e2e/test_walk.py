@@ -1,6 +1,6 @@
 """What a new user does, in Chromium against the running loop: from the first login to a model that runs on two boards.
 
-With BOARDLOOP_SCREENSHOTS=<folder> it leaves pictures of every page there, made of more (drawn) cells and a full training:
+With BOARDLOOP_SCREENSHOTS=<folder> it leaves pictures of every page there, of more (drawn) cells and a full training:
 docs/pictures is made this way.
 """
 

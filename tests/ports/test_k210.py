@@ -258,7 +258,7 @@ assert press(100) == "short"
 def test_with_a_card_storage_is_a_folder_and_without_one_the_flat_flash(micropython: Runner) -> None:
     micropython("""
         card = rig.port("maixpy")
-        assert (card.root, card.flat, card.free()) == ("/sd/boardloop", False, 512 * 40)
+        assert (card.root, card.flat, card.free()) == ("/sd/boardloop-data", False, 512 * 40)
         flash = rig.port("maixpy", card=False)
         assert (flash.root, flash.flat, flash.free()) == ("/flash", True, 512 * 40)
     """)
