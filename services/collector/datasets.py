@@ -63,7 +63,7 @@ class Datasets:
             touch(session, project_id)
             project = project_or_raise(session, project_id)
             captures = self._labelled(session, project)
-            grouped = {name: [c.id for c in found] for name, found in captures.items() if name != UNLABELLED}
+            grouped = {name: {c.id: c.sha256 for c in found} for name, found in captures.items() if name != UNLABELLED}
             splits = split(grouped, seed, validation_share)
             rows = [row for name in grouped for row in captures[name]]
             version = self._freeze(session, project, seed, validation_share, rows, splits)
@@ -160,10 +160,11 @@ class Datasets:
             return [_message(row) for row in session.scalars(query)]
 
     def stream(self, version_id: str) -> Iterator[pb.StreamVersionResponse]:
-        """Every item with its JPEG, by capture id. Internal OBJECT_CORRUPT when an object is not what was stored."""
+        """Every item with its JPEG, by content. Internal OBJECT_CORRUPT when an object is not what was stored."""
         with self._database.session(read_only=True) as session:
             _version_or_raise(session, version_id)
-            query = select(VersionItem).where(VersionItem.version_id == version_id).order_by(VersionItem.capture_id)
+            query = select(VersionItem).where(VersionItem.version_id == version_id)
+            query = query.order_by(VersionItem.sha256, VersionItem.capture_id)  # the same pictures, the same training
             items = [(i.capture_id, i.label, i.split, i.sha256, i.object_key) for i in session.scalars(query)]
         for capture_id, label, side, sha256, key in items:
             yield pb.StreamVersionResponse(

@@ -1,8 +1,9 @@
 """Which captures of a data set version train and which validate.
 
-A capture's place on the line 0 … 1 is a hash of the seed and its id; below the validation share it validates. So the
-split of a capture depends on nothing but the seed, the share and itself: captures that are added, deleted or given
-another label move no other capture, and a model is never validated on what an earlier version trained on.
+A picture's place on the line 0 … 1 is a hash of the seed and its content; below the validation share it validates. So
+the split depends on nothing but the seed, the share and the picture: captures that are added, deleted or given another
+label move no other capture, two captures of one picture never stand on both sides, a model is never validated on what
+an earlier version trained on, and the same pictures split alike in every project and on every machine.
 Each label is dealt with by itself. The one exception to the rule: a label that would have nothing on one side gives it
 its nearest capture (the lowest place to validation, the highest to training).
 """
@@ -18,23 +19,24 @@ from services.rpc.boardloop.collector.v1 import collector_pb2 as pb
 __all__ = ["digest", "place", "split"]
 
 
-def place(seed: int, capture_id: str) -> float:
-    """0 <= place < 1, evenly spread: the first 53 bits (a float's mantissa) of SHA-256("<seed> <capture id>")."""
-    first = hashlib.sha256(f"{seed} {capture_id}".encode()).digest()[:8]
+def place(seed: int, sha256: str) -> float:
+    """0 <= place < 1, evenly spread: the first 53 bits (a float's mantissa) of SHA-256("<seed> <the JPEG's hash>")."""
+    first = hashlib.sha256(f"{seed} {sha256}".encode()).digest()[:8]
     return (int.from_bytes(first, "big") >> 11) / 2**53
 
 
-def split(labelled: Mapping[str, Sequence[str]], seed: int, share: float) -> dict[str, pb.Split.ValueType]:
-    """labelled: label -> capture ids, at least 2 each; share: 0 < share < 1, what validates. Capture id -> split."""
+def split(labelled: Mapping[str, Mapping[str, str]], seed: int, share: float) -> dict[str, pb.Split.ValueType]:
+    """labelled: label -> capture id -> sha256 of its JPEG, at least 2 each; share: 0 < share < 1, what validates.
+    Capture id -> split."""
     splits: dict[str, pb.Split.ValueType] = {}
-    for capture_ids in labelled.values():
-        places = {capture_id: place(seed, capture_id) for capture_id in capture_ids}
+    for captures in labelled.values():
+        places = {capture_id: place(seed, sha256) for capture_id, sha256 in captures.items()}
         validation = {capture_id for capture_id, at in places.items() if at < share}
         if not validation:
             validation.add(min(places, key=lambda capture_id: places[capture_id]))
         elif len(validation) == len(places):
             validation.remove(max(places, key=lambda capture_id: places[capture_id]))
-        for capture_id in capture_ids:
+        for capture_id in captures:
             splits[capture_id] = pb.SPLIT_VALIDATION if capture_id in validation else pb.SPLIT_TRAIN
     return splits
 

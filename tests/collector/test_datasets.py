@@ -20,7 +20,8 @@ def test_a_version_never_changes(rooms: Rooms) -> None:
     assert (version.number, version.seed, list(version.labels)) == (1, 2**64 - 1, ["a", "b"])
     assert version.train_count + version.validation_count == 30
     assert [(entry.label, entry.count) for entry in version.label_counts] == [("a", 20), ("b", 10)]
-    assert [item.capture_id for item in items] == sorted(ids)
+    assert sorted(item.capture_id for item in items) == sorted(ids)
+    assert [item.sha256 for item in items] == sorted(item.sha256 for item in items)
     assert sum(item.split == pb.SPLIT_VALIDATION for item in items) == version.validation_count
     assert all(sha256(item.jpeg).hexdigest() == item.sha256 for item in items)
     rooms.captures.set_label(ids[:3], "b")
