@@ -1,6 +1,6 @@
 """The demo's steps timed: python bench/loop.py [--captures N] [--runs N].
 
-Runs the whole demo as a user does (`boardloop demo --exit`) in a fresh folder, and prints for each step the seconds of every
+Runs the whole demo as a user does (`boardloop demo --exit`) in a fresh folder; prints for each step the seconds of every
 run, the median and its share of the loop. The last line is one JSON object.
 """
 
