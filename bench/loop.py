@@ -1,7 +1,7 @@
 """The demo's steps timed: python bench/loop.py [--captures N] [--runs N].
 
-Runs the whole demo as a user does (`boardloop demo --exit`) in a fresh folder; prints for each step the seconds of every
-run, the median and its share of the loop. The last line is one JSON object.
+Runs the whole demo as a user does (`boardloop demo --exit`) in a fresh folder; prints for each step the seconds of
+every run, the median and its share of the loop. The last line is one JSON object.
 """
 
 from __future__ import annotations

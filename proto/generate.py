@@ -1,7 +1,7 @@
 """Writes the Python code of the contracts: proto/boardloop/… -> services/rpc/boardloop/… (not committed).
 
-protoc names modules after the proto package (`boardloop.collector.v1`), which is the device core's name too; so the code
-lives one package deeper, and its imports are rewritten to match.
+protoc names modules after the proto package (`boardloop.collector.v1`), which is the device core's name too; so the
+code lives one package deeper, and its imports are rewritten to match.
 """
 
 from __future__ import annotations

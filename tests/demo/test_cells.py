@@ -9,8 +9,8 @@ import pytest
 from services.common.errors import InvalidInput
 from services.demo.cells import read_cells
 
-LABELS = "images/cell0001.png  1.0   mono\nimages/cell0002.png  0.0   mono\nimages/cell0003.png  0.3333333333333333  poly\n"
-LABELS += "images/cell0004.png  0.6666666666666666  poly\n"
+LABELS = "images/cell0001.png  1.0   mono\nimages/cell0002.png  0.0   mono\n"
+LABELS += "images/cell0003.png  0.3333333333333333  poly\nimages/cell0004.png  0.6666666666666666  poly\n"
 
 
 @pytest.fixture
