@@ -46,8 +46,10 @@ class Projects(pb_grpc.ProjectServiceServicer):
         self.release = threading.Event()
         self.release.set()
         self.stopped = threading.Event()
+        self.gone = threading.Event()  # the server knows that the last call's caller waits no longer
 
     def GetProject(self, request: pb.GetProjectRequest, context: Any) -> pb.GetProjectResponse:
+        context.add_callback(self.gone.set)
         assert self.release.wait(10)
         if self.error:
             raise self.error
@@ -200,6 +202,7 @@ def test_an_error_after_the_deadline_is_no_bug_in_the_log(
     with capture_logs() as lines:
         with pytest.raises(DeadlineExceeded):
             get(channel, timeout=0.2)
+        assert world.projects.gone.wait(10)
         world.projects.release.set()
         world.server.stop()
     assert [line["code"] for line in lines if line["event"] == "rpc"] == ["CANCELLED"]
