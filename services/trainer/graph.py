@@ -1,8 +1,10 @@
 """The network as the trainer hands it to the converters: plain layers with float32 numpy weights, no framework.
 
     RGB planar uint8 (n, c, h, w) ──► x = (u8/255 - mean) / std ──► layer ──► layer ──► … ──► float32 (n, outputs)
+                                                                      └──► layer ──► Add ─┘
 
-Layers run one after the other. A backbone writes its trained network down here with batch normalisation already folded
+Layers run in their order, each on the output of the one before it or of the earlier one that `source` names; the last
+one gives the network's output. A backbone writes its trained network down here with batch normalisation already folded
 into weights and biases; each converter reads this and nothing else, so torch is needed only to run `run_float`.
 """
 
@@ -22,7 +24,9 @@ if TYPE_CHECKING:
     import torch
 
 __all__ = [
+    "IMAGE",
     "Activation",
+    "Add",
     "Conv",
     "FullyConnected",
     "GlobalAveragePool",
@@ -31,11 +35,14 @@ __all__ = [
     "Layer",
     "MaxPool",
     "Softmax",
+    "run_layer",
 ]
 
 Array = npt.NDArray[np.float32]
 Images = npt.NDArray[np.uint8]
 Shape = tuple[int, ...]
+
+IMAGE = "image"  # the name under which a layer's `source` means the normalised image
 
 
 @dataclass(frozen=True)
@@ -73,6 +80,17 @@ class Conv:
     padding: int = 0
     depthwise: bool = False
     activation: Activation = field(default_factory=Activation)
+    source: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class Add:
+    """Sum of the outputs of `source` ("": the layer before) and `other`, of one shape: a residual connection."""
+
+    name: str
+    other: str
+    activation: Activation = field(default_factory=Activation)
+    source: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,6 +100,7 @@ class MaxPool:
     name: str
     size: int = 2
     stride: int = 2
+    source: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,6 +108,7 @@ class GlobalAveragePool:
     """Mean over height and width: (c, h, w) to (c,)."""
 
     name: str
+    source: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,6 +119,7 @@ class FullyConnected:
     weight: Array
     bias: Array
     activation: Activation = field(default_factory=Activation)
+    source: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,9 +127,10 @@ class Softmax:
     """Probabilities over the channels."""
 
     name: str
+    source: str = ""
 
 
-Layer = Conv | MaxPool | GlobalAveragePool | FullyConnected | Softmax
+Layer = Conv | Add | MaxPool | GlobalAveragePool | FullyConnected | Softmax
 Capture = Callable[[Layer, Array], None]
 
 
@@ -139,23 +161,63 @@ class InputSpec:
 
 @dataclass(frozen=True, eq=False)
 class Graph:
-    """A sequential network with its input and its labels (one per output of a classifier)."""
+    """A network with its input and its labels (one per output of a classifier, one per class of a detector).
+
+    `anchors`: (width, height) in cells of the last map; a network that has them is a YOLOv2 detector, whose last map
+    (anchors*(5 + labels), h, w) holds per anchor x, y, w, h, objectness and the classes (arXiv:1612.08242).
+    """
 
     name: str
     input: InputSpec
     layers: tuple[Layer, ...]
     labels: tuple[str, ...] = ()
+    anchors: tuple[tuple[float, float], ...] = ()
+
+    def wiring(self) -> list[tuple[int, ...]]:
+        """For every layer the indices of the layers it reads, in order; -1 is the image.
+
+        Raises InvalidInput for a name that two layers share, or a source that no earlier layer has.
+        """
+        known = {IMAGE: -1}
+        wires = []
+        for i, layer in enumerate(self.layers):
+            sources = [layer.source, layer.other] if isinstance(layer, Add) else [layer.source]
+            for source in sources:
+                if source and source not in known:
+                    raise InvalidInput(
+                        "LAYER_SOURCE",
+                        f"layer {layer.name}: it reads {source!r}, and no earlier layer has that name",
+                        fix="Name an earlier layer, or nothing for the layer before.",
+                    )
+            if layer.name in known:
+                raise InvalidInput(
+                    "LAYER_NAME",
+                    f"layer {layer.name}: a second layer of that name",
+                    fix="Give every layer its own name.",
+                )
+            wires.append(tuple(known[source] if source else i - 1 for source in sources))
+            known[layer.name] = i
+        return wires
+
+    def last_uses(self) -> list[int]:
+        """For every layer the index of the last layer that reads its output; the last layer is read at the end."""
+        last = list(range(len(self.layers)))
+        for i, sources in enumerate(self.wiring()):
+            for source in sources:
+                if source >= 0:
+                    last[source] = i
+        return last
 
     def shapes(self) -> list[Shape]:
         """Output shape of every layer without the batch: (c, h, w), or (c,) after pooling or a fully connected layer.
 
         Raises InvalidInput, naming the layer, where a weight does not fit the shape it is given.
         """
-        shape: Shape = (self.input.channels, self.input.height, self.input.width)
-        shapes = []
-        for layer in self.layers:
-            shape = _output_shape(layer, shape)
-            shapes.append(shape)
+        image: Shape = (self.input.channels, self.input.height, self.input.width)
+        shapes: list[Shape] = []
+        for layer, sources in zip(self.layers, self.wiring(), strict=True):
+            inputs = [image if source < 0 else shapes[source] for source in sources]
+            shapes.append(_output_shape(layer, inputs))
         return shapes
 
     def parameters(self) -> int:
@@ -190,13 +252,18 @@ class Graph:
                 fix="Resize the images to the network's input, RGB planar, one byte per channel.",
             )
         outputs = []
+        wiring, last = self.wiring(), self.last_uses()
         with torch.no_grad():
             for start in range(0, len(images_u8), batch):
                 x = self._normalised(images_u8[start : start + batch])
-                for layer in self.layers:
-                    x = _run_layer(layer, x)
+                live = {-1: x}
+                for i, layer in enumerate(self.layers):
+                    live[i] = x = run_layer(layer, *(live[source] for source in wiring[i]))
                     if capture is not None:
                         capture(layer, x.numpy())
+                    for source in set(wiring[i]):
+                        if source >= 0 and last[source] == i:
+                            del live[source]
                 outputs.append(x.flatten(1).numpy())
         return np.concatenate(outputs) if outputs else np.zeros((0, math.prod(self.shapes()[-1])), np.float32)
 
@@ -216,8 +283,13 @@ def _wrong_shape(layer: Layer, shape: Shape, wants: str) -> InvalidInput:
     )
 
 
-def _output_shape(layer: Layer, shape: Shape) -> Shape:
+def _output_shape(layer: Layer, inputs: list[Shape]) -> Shape:
+    shape = inputs[0]
     match layer:
+        case Add():
+            if inputs[1] != shape:
+                raise _wrong_shape(layer, inputs[1], f"{shape}, the shape of the other operand")
+            return shape
         case Conv():
             return _conv_shape(layer, shape)
         case MaxPool():
@@ -250,7 +322,8 @@ def _conv_shape(layer: Conv, shape: Shape) -> Shape:
     return weight[0], height, width
 
 
-def _run_layer(layer: Layer, x: torch.Tensor) -> torch.Tensor:
+def run_layer(layer: Layer, x: torch.Tensor, other: torch.Tensor | None = None) -> torch.Tensor:
+    """One layer in float32 on (n, c, h, w) or (n, c); `other` is the second operand of an Add."""
     import torch
     import torch.nn.functional as F
 
@@ -262,6 +335,9 @@ def _run_layer(layer: Layer, x: torch.Tensor) -> torch.Tensor:
             groups = layer.weight.shape[0] if layer.depthwise else 1
             y = F.conv2d(x, tensor(layer.weight), tensor(layer.bias), layer.stride, layer.padding, groups=groups)
             return _activate(layer.activation, y)
+        case Add():
+            assert other is not None
+            return _activate(layer.activation, x + other)
         case MaxPool():
             return F.max_pool2d(x, layer.size, layer.stride)
         case GlobalAveragePool():

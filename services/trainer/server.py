@@ -132,7 +132,7 @@ class ModelService(trainer_pb2_grpc.ModelServiceServicer):
 
     def ListTargets(self, request: pb.ListTargetsRequest, context: grpc.ServicerContext) -> pb.ListTargetsResponse:
         targets = [
-            pb.Target(id=target.id, title=target.title, board_type=target.id.partition("-")[0], format=target.format)
+            pb.Target(id=target.id, title=target.title, board_type=target.board_type, format=target.format)
             for target in TARGETS.values()
         ]
         return pb.ListTargetsResponse(targets=targets)

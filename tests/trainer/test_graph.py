@@ -7,7 +7,9 @@ import pytest
 
 from services.common.errors import InvalidInput
 from services.trainer.graph import (
+    IMAGE,
     Activation,
+    Add,
     Conv,
     FullyConnected,
     GlobalAveragePool,
@@ -101,3 +103,36 @@ def test_images_of_another_shape_are_refused() -> None:
 def test_a_normalisation_that_cannot_be_is_refused(mean: tuple[float, ...], std: tuple[float, ...]) -> None:
     with pytest.raises(InvalidInput):
         InputSpec(2, 4, 4, mean, std)
+
+
+def test_a_residual_connection_adds_an_earlier_output() -> None:
+    branch = ones("c", 2, 2, 1, 1, source="a")
+    g = graph(
+        ones("a", 2, 2, 1, 1), ones("b", 2, 2, 1, 1), Add("sum", "a", Activation.relu()), branch, Add("end", "sum")
+    )
+    assert g.wiring() == [(-1,), (0,), (1, 0), (0,), (3, 2)]
+    assert g.last_uses() == [3, 2, 4, 4, 4]
+    images = np.random.default_rng(0).integers(0, 256, (2, 2, 4, 6), np.uint8)
+    x = images / 255.0
+    a = ((x[:, :1] - 0.5) / 0.5 + (x[:, 1:] - 0.25) / 0.125).repeat(2, 1)
+    assert np.allclose(g.run_float(images), (np.maximum(3 * a, 0) + 2 * a).reshape(2, -1), atol=1e-3)
+
+
+def test_a_layer_may_read_the_image() -> None:
+    g = graph(ones("a", 2, 2, 1, 1), ones("b", 2, 2, 1, 1, source=IMAGE))
+    assert g.wiring() == [(-1,), (-1,)]
+    images = np.random.default_rng(0).integers(0, 256, (1, 2, 4, 6), np.uint8)
+    assert np.array_equal(g.run_float(images), graph(g.layers[0]).run_float(images))
+
+
+@pytest.mark.parametrize(
+    ("layers", "says"),
+    [
+        ([Add("s", "later"), ones("later", 2, 2, 1, 1)], "layer s: it reads 'later'"),
+        ([ones("a", 2, 2, 1, 1), ones("a", 2, 2, 1, 1)], "layer a: a second layer"),
+        ([ones("a", 3, 2, 1, 1), Add("s", IMAGE)], r"layer s: the input is \(2, 4, 6\), it needs \(3, 4, 6\)"),
+    ],
+)
+def test_wires_that_lead_nowhere_are_named(layers: list[Layer], says: str) -> None:
+    with pytest.raises(InvalidInput, match=says):
+        graph(*layers).shapes()

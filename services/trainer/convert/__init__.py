@@ -1,4 +1,4 @@
-"""Converters, one package per target chip, in one table.
+"""Converters, one package per target format, in one table.
 
 model = convert(graph, "k210-kmodel-v3", calibration_u8)       ConvertedModel with file and report
 logits = simulator("k210-kmodel-v3", model.data).run(images)   what the chip will answer, on numpy alone

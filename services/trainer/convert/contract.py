@@ -20,6 +20,7 @@ __all__ = [
     "RoundingReport",
     "Simulator",
     "Target",
+    "as_one_file",
 ]
 
 Images = npt.NDArray[np.uint8]
@@ -46,7 +47,7 @@ class LayerReport:
 
     name: str
     type: str
-    unit: str  # where it runs: "KPU" or "CPU"
+    unit: str  # where it runs: "KPU", "NPU" or "CPU"
     output_shape: tuple[int, ...]
     range: tuple[float, float]  # real values the output can hold; (0, 0) for float layers
     snr_db: float | None  # of the output against the float network on the calibration images; None for float layers
@@ -68,22 +69,25 @@ class RoundingReport:
     largest_difference: float  # of any output
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ConversionReport:
-    """What a person wants to know about a converted model before it goes to a board. Sizes in bytes."""
+    """What a person wants to know about a converted model before it goes to a board. Sizes in bytes.
+
+    Fields that only some chips have stay at their default for the others.
+    """
 
     target: str
     file_size: int
-    main_memory: int
-    kpu_rows: int
-    kpu_rows_available: int
-    board_memory: tuple[BoardMemory, ...]
+    main_memory: int  # working memory beside the file
+    kpu_rows: int = 0  # K210 only
+    kpu_rows_available: int = 0
+    board_memory: tuple[BoardMemory, ...] = ()
     layers: tuple[LayerReport, ...]
-    off_accelerator: tuple[tuple[str, str], ...]  # (layer, why)
+    off_accelerator: tuple[tuple[str, str], ...] = ()  # (layer, why)
     calibration_images: int
     agreement: float  # float and converted model have the same highest output, share of calibration images
     output_snr_db: float
-    rounding: RoundingReport | None
+    rounding: RoundingReport | None = None
     warnings: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
@@ -94,7 +98,11 @@ class ConversionReport:
 
 @dataclass(frozen=True)
 class ConvertedModel:
-    """A file for the chip, with the name a board's storage gets it under."""
+    """A file for the chip, with the name a board's storage gets it under.
+
+    `data` is always one file: what a release carries and the simulator loads. Where a chip's tools want several,
+    `Target.unpack` gives them.
+    """
 
     target: str
     format: str
@@ -111,19 +119,33 @@ class Simulator(Protocol):
         """(c, h, w)."""
 
     def run(self, images_u8: Images) -> Outputs:
-        """uint8 (n, c, h, w), RGB planar, to float32 (n, outputs)."""
+        """uint8 (n, c, h, w), RGB planar, to float32 (n, outputs): logits, or the last map flattened in CHW order.
+
+        A softmax at the end of the network is never in the file: the script on the board takes it.
+        """
+
+
+def as_one_file(data: bytes, stem: str, suffix: str) -> dict[str, bytes]:
+    return {f"{stem}{suffix}": data}
 
 
 @dataclass(frozen=True)
 class Target:
-    """A chip we convert for. `convert(graph, calibration_u8, options)`; `simulator(data)`."""
+    """A chip and a file format we convert for. `convert(graph, calibration_u8, options)`; `simulator(data)`.
+
+    `board_type` is what boards of this chip call themselves; a release goes to them only. `unpack(data, stem, suffix)`
+    gives the files that the chip's own tools read, by name.
+    """
 
     id: str
     title: str
     description: str
+    board_type: str  # "k210", "v831", "linux", "mcu", "web"
     format: str
+    suffix: str  # of the file, ".kmodel"
     convert: Callable[[Graph, Images, ConvertOptions], ConvertedModel]
     simulator: Callable[[bytes], Simulator]
+    unpack: Callable[[bytes, str, str], dict[str, bytes]] = as_one_file
 
     def describe(self) -> str:
         return f"{self.title}: {self.description}"

@@ -29,7 +29,9 @@ TARGET = Target(
     id=TARGET_ID,
     title="Kendryte K210, kmodel V3",
     description="MaixPy-v1 and CanMV firmware; 8-bit weights and activations on the KPU",
+    board_type="k210",
     format="kmodel_v3",
+    suffix=".kmodel",
     convert=_convert,
     simulator=_simulator,
 )

@@ -7,13 +7,13 @@ that errors do not add up from layer to layer (sequential bias correction: Nagel
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
+from services.trainer.convert.common import snr_db
 from services.trainer.convert.contract import ConvertOptions, Images
 from services.trainer.convert.kmodel_v3.activation import ramp
 from services.trainer.convert.kmodel_v3.kpu import Accumulator, KpuUnit
@@ -33,7 +33,7 @@ from services.trainer.graph import InputSpec
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["QuantisedStage", "calibrate", "snr_db"]
+__all__ = ["QuantisedStage", "calibrate"]
 
 BYTES = Scale(1.0, 0)  # the first layer eats the camera's bytes
 NO_TABLE = ramp(0)  # until the normalisation is known
@@ -87,15 +87,6 @@ def rows_of(index: int, shape: ConvShape) -> tuple[int, int]:
     used_in = rows(shape.in_channels, shape.height, shape.width)
     used_out = rows(shape.out_channels, shape.out_height, shape.out_width)
     return (KPU_ROWS - used_in, 0) if index % 2 == 0 else (0, KPU_ROWS - used_out)
-
-
-def snr_db(wanted: npt.NDArray[np.floating], got: npt.NDArray[np.floating]) -> float:
-    """Signal-to-noise ratio in decibels, between 0 noise = 120 and no signal = 0."""
-    signal = float(np.square(wanted, dtype=np.float64).sum())
-    noise = float(np.square(wanted - got, dtype=np.float64).sum())
-    if noise == 0:
-        return 120.0
-    return round(10 * math.log10(signal / noise), 2) if signal > 0 else 0.0
 
 
 def _integers(

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from services.common.errors import InvalidInput
+from services.trainer.convert.common import calibration_images, file_stem
 from services.trainer.convert.contract import ConvertedModel, ConvertOptions, Images
 from services.trainer.convert.kmodel_v3.calibrate import QuantisedStage, calibrate
 from services.trainer.convert.kmodel_v3.cpu_base import CpuLayer
@@ -21,43 +21,21 @@ from services.trainer.convert.kmodel_v3.report import check_size, make_report
 from services.trainer.convert.kmodel_v3.writer import write
 from services.trainer.graph import FullyConnected, Graph
 
-__all__ = ["MIN_CALIBRATION_IMAGES", "convert"]
+__all__ = ["convert"]
 
-MIN_CALIBRATION_IMAGES = 4
 ACTIVATIONS = {"none": 0, "relu": 1, "relu6": 2}
 
 
 def convert(graph: Graph, calibration_u8: Images, options: ConvertOptions) -> ConvertedModel:
     """See `services.trainer.convert.convert`. Output of the file: logits (or the last map, CHW) in float32."""
     lowered = lower(graph)
-    images = _calibration_images(graph, calibration_u8, options)
+    images = calibration_images(graph, calibration_u8, options)
     stages = calibrate(lowered.stages, lowered.shapes, graph.input, images, options)
     model = _assemble(stages, lowered)
     data = write(model)
     check_size(len(data), model.main_memory, options)
     report = make_report(graph, lowered, stages, model, data, images, options)
-    return ConvertedModel(report.target, "kmodel_v3", f"{_file_stem(graph.name)}.kmodel", data, report)
-
-
-def _calibration_images(graph: Graph, images: Images, options: ConvertOptions) -> Images:
-    """At most `max_calibration_images`, evenly spread. Raises InvalidInput for a wrong shape or too few."""
-    spec = graph.input
-    if images.dtype != np.uint8 or images.ndim != 4 or images.shape[1:] != (spec.channels, spec.height, spec.width):
-        raise InvalidInput(
-            "CALIBRATION_SHAPE",
-            f"calibration images are {images.dtype} {images.shape}; the network {graph.name} eats uint8 "
-            f"(n, {spec.channels}, {spec.height}, {spec.width}).",
-            fix="Resize training images to the network's input, RGB planar, one byte per channel.",
-        )
-    if len(images) < MIN_CALIBRATION_IMAGES:
-        raise InvalidInput(
-            "CALIBRATION_TOO_FEW",
-            f"{len(images)} calibration images; the ranges of the activations need at least {MIN_CALIBRATION_IMAGES}.",
-            fix="Give 20 or more images of the training split, from all labels.",
-        )
-    count = min(len(images), max(options.max_calibration_images, MIN_CALIBRATION_IMAGES))
-    chosen: Images = images[np.linspace(0, len(images) - 1, count).round().astype(int)]
-    return chosen
+    return ConvertedModel(report.target, "kmodel_v3", f"{file_stem(graph.name)}.kmodel", data, report)
 
 
 def _assemble(stages: list[QuantisedStage], lowered: Lowered) -> KModel:
@@ -95,9 +73,3 @@ def _append_tail(layers: list[Layer], lowered: Lowered, address: int, count: int
 def _align(size: int) -> int:
     """DMA writes whole groups of eight bytes."""
     return (size + 7) // 8 * 8
-
-
-def _file_stem(name: str) -> str:
-    """A name that SPIFFS and FAT both take."""
-    stem = "".join(c if c.isascii() and (c.isalnum() or c in "-_") else "_" for c in name)
-    return stem[:48] or "model"

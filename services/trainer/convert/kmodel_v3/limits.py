@@ -6,36 +6,15 @@ MaixPy's runtime, which copies the last map to main memory one byte short when i
 
 from __future__ import annotations
 
-from typing import Any
-
-import numpy as np
-import numpy.typing as npt
-
-from services.common.errors import UnsupportedModel
+from services.trainer.convert.common import unsupported
 from services.trainer.convert.kmodel_v3.registers import KPU_ROWS, ConvShape, rows
 
-__all__ = ["check_stage", "check_weights", "fits_kpu", "unsupported"]
+__all__ = ["check_stage", "fits_kpu"]
 
 MAX_CHANNELS = 1024
 MIN_SIZE, MAX_HEIGHT, MAX_WIDTH = 4, 256, 512
 MAX_LOADS = 64  # load_time has six bits
 MAX_DMA_PIXELS = 65536  # channel_byte_num has sixteen bits
-
-
-def unsupported(layer: str, what: str, fix: str, reason: str = "UNSUPPORTED_LAYER") -> UnsupportedModel:
-    return UnsupportedModel(reason, f"layer {layer}: {what}.", fix=fix, layer=layer)
-
-
-def check_weights(layer: str, *arrays: npt.NDArray[Any]) -> None:
-    """Raises UnsupportedModel for a weight or a bias that is not a number."""
-    for array in arrays:
-        if not np.isfinite(array).all():
-            raise unsupported(
-                layer,
-                "weights or biases hold NaN or infinity",
-                "Train again with a lower learning rate; this network has diverged.",
-                "WEIGHTS_NOT_FINITE",
-            )
 
 
 def check_stage(layer: str, shape: ConvShape, to_main_memory: bool) -> None:

@@ -18,7 +18,8 @@ import numpy as np
 import numpy.typing as npt
 
 from services.common.errors import UnsupportedModel
-from services.trainer.convert.kmodel_v3.limits import check_stage, check_weights, fits_kpu, unsupported
+from services.trainer.convert.common import check_weights, unsupported
+from services.trainer.convert.kmodel_v3.limits import check_stage, fits_kpu
 from services.trainer.convert.kmodel_v3.registers import ConvShape
 from services.trainer.graph import (
     Activation,
@@ -76,6 +77,9 @@ class _Lowering:
 
 def lower(graph: Graph) -> Lowered:
     """Raises UnsupportedModel, naming the layer and what to change, where the KPU cannot follow the network."""
+    for i, (layer, sources) in enumerate(zip(graph.layers, graph.wiring(), strict=True)):
+        if sources != (i - 1,):
+            raise unsupported(layer.name, "a residual connection", "Use a network without Add.")
     layers, notes = _without_softmax(graph)
     layers, tail, moved = _split_tail(graph, layers)
     sizes = dict(zip([layer.name for layer in graph.layers], graph.shapes(), strict=True))

@@ -18,10 +18,10 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from services.trainer.convert.common import unsupported
 from services.trainer.convert.kmodel_v3.activation import X_MAX, X_MIN, ActivationTable, leaky, ramp
 from services.trainer.convert.kmodel_v3.kpu import accumulator_bounds
 from services.trainer.convert.kmodel_v3.layers import KpuConv
-from services.trainer.convert.kmodel_v3.limits import unsupported
 from services.trainer.convert.kmodel_v3.lower import Stage
 from services.trainer.convert.kmodel_v3.registers import Quantisation
 

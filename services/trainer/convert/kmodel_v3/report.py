@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-import numpy.typing as npt
 
 from services.common.errors import UnsupportedModel
+from services.trainer.convert.common import agreement, snr_db
 from services.trainer.convert.contract import (
     BoardMemory,
     ConversionReport,
@@ -17,7 +17,7 @@ from services.trainer.convert.contract import (
     RoundingReport,
 )
 from services.trainer.convert.kmodel_v3 import TARGET_ID
-from services.trainer.convert.kmodel_v3.calibrate import QuantisedStage, snr_db
+from services.trainer.convert.kmodel_v3.calibrate import QuantisedStage
 from services.trainer.convert.kmodel_v3.kpu import Rounding
 from services.trainer.convert.kmodel_v3.layers import KModel
 from services.trainer.convert.kmodel_v3.lower import Lowered
@@ -62,7 +62,7 @@ def make_report(
     wanted = float_graph.run_float(images)
     got = KModelSimulator(data).run(images)
     other = KModelSimulator(data, Rounding.HALF_EVEN).run(images)
-    rounding = RoundingReport(_agreement(got, other), float(np.abs(got - other).max()))
+    rounding = RoundingReport(agreement(got, other), float(np.abs(got - other).max()))
     return ConversionReport(
         target=TARGET_ID,
         file_size=len(data),
@@ -76,7 +76,7 @@ def make_report(
         layers=_layers(lowered, stages),
         off_accelerator=lowered.moved,
         calibration_images=len(images),
-        agreement=_agreement(wanted, got),
+        agreement=agreement(wanted, got),
         output_snr_db=snr_db(wanted, got),
         rounding=rounding,
         warnings=_warnings(graph, stages, len(data) + model.main_memory, options),
@@ -127,10 +127,6 @@ def _warnings(graph: Graph, stages: list[QuantisedStage], total: int, options: C
                 "Calibrate with images of all labels, or train with ReLU6."
             )
     return tuple(found)
-
-
-def _agreement(a: npt.NDArray[np.float32], b: npt.NDArray[np.float32]) -> float:
-    return float((a.argmax(1) == b.argmax(1)).mean())
 
 
 def _rows(shape: ConvShape) -> int:

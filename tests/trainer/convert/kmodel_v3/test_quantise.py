@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from services.common.errors import UnsupportedModel
+from services.trainer.convert.common import snr_db
 from services.trainer.convert.contract import ConvertOptions
-from services.trainer.convert.kmodel_v3.calibrate import calibrate, snr_db
+from services.trainer.convert.kmodel_v3.calibrate import calibrate
 from services.trainer.convert.kmodel_v3.lower import lower
 from services.trainer.convert.kmodel_v3.quantise import quantise_weights, range_scale
 from services.trainer.graph import Activation
