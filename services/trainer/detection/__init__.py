@@ -1,0 +1,18 @@
+"""Detection without a framework: boxes, the boards' YOLOv2 decoder, average precision, anchors. Needs numpy only."""
+
+from services.trainer.detection.anchors import fit_anchors
+from services.trainer.detection.boxes import Box, Detection, Truth, iou
+from services.trainer.detection.metrics import ClassDetectionScore, DetectionScore, average_precision
+from services.trainer.detection.yolo2 import decode
+
+__all__ = [
+    "Box",
+    "ClassDetectionScore",
+    "Detection",
+    "DetectionScore",
+    "Truth",
+    "average_precision",
+    "decode",
+    "fit_anchors",
+    "iou",
+]
