@@ -12,9 +12,15 @@ from pathlib import Path
 from typing import Any
 
 import services
-from services.common.errors import FailedPrecondition, Unavailable
+from services.common.errors import (
+    BoardloopError,
+    FailedPrecondition,
+    InvalidInput,
+    Unavailable,
+    UnsupportedModel,
+)
 
-__all__ = ["Child", "ChildKilled", "Event"]
+__all__ = ["Child", "ChildKilled", "Event", "error_event"]
 
 Event = dict[str, Any]
 _STDERR_TAIL = 400
@@ -50,8 +56,8 @@ class Child:
     def events(self) -> Iterator[Event]:
         """Every event but "error", until the child has ended.
 
-        ChildKilled: it was killed. FailedPrecondition: it told an error (with its reason and fix), or crashed
-        (WORKER_CRASHED, with the end of its stderr).
+        ChildKilled: it was killed. The error that it told. FailedPrecondition (WORKER_CRASHED): it crashed, with the
+        end of its stderr.
         """
         error: Event | None = None
         assert self._process.stdout is not None
@@ -67,7 +73,7 @@ class Child:
             self.kill()
             self._process.stdout.close()
         if error is not None:
-            raise FailedPrecondition(error["reason"], error["message"], fix=error["fix"])
+            raise _rebuilt(error)
         if status < 0:
             raise ChildKilled(
                 "WORKER_DIED",
@@ -87,6 +93,18 @@ class Child:
         if self._process.poll() is None:
             self._process.kill()
         self._process.wait()
+
+
+def error_event(error: BoardloopError) -> Event:
+    """How a child tells its parent of an error before it ends with 1."""
+    told = {"reason": error.reason, "message": error.message, "fix": error.fix, "metadata": error.metadata}
+    return {"type": "error", "kind": type(error).__name__, **told}
+
+
+def _rebuilt(event: Event) -> BoardloopError:
+    kinds = {kind.__name__: kind for kind in (FailedPrecondition, InvalidInput, UnsupportedModel, Unavailable)}
+    kind = kinds.get(event.get("kind", ""), FailedPrecondition)
+    return kind(event["reason"], event["message"], fix=event["fix"], **event.get("metadata", {}))
 
 
 def _parsed(line: bytes) -> Event:

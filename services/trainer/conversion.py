@@ -3,6 +3,7 @@
     best.pt ──► float logits of the validation split ──► evaluation.json
        └──► graph ──► convert, calibrated on pictures of the TRAIN split ──► converted/TARGET/<file>
                          └──► simulate the whole validation split ──► converted/TARGET/result.json, golden.npz
+                                  └──► fidelity: a drop over the limit of conversion.json fails here
 
 The second child process of a job, so that a converter that crashes takes nothing with it. It prints JSON events like
 services.trainer.loop: {"type": "evaluated", accuracy} · {"type": "progress", stage, done, total} · {"type": "done"}.
@@ -16,6 +17,7 @@ import json
 import os
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +25,12 @@ import numpy as np
 import numpy.typing as npt
 
 from services.common.errors import BoardloopError
+from services.trainer.children import error_event
+from services.trainer.choices import Choices
 from services.trainer.config import parse_config
-from services.trainer.convert import ConvertedModel, ConvertOptions, convert, simulator
-from services.trainer.evaluate import Evaluation, agreement, evaluate
+from services.trainer.convert import ConvertedModel, convert
+from services.trainer.evaluate import Evaluation, evaluate
+from services.trainer.fidelity import Fidelity, Samples, check_drop, compare, simulate
 from services.trainer.loop import Checkpoint, load_checkpoint, predict
 from services.trainer.model import Classifier, to_graph
 from services.trainer.pictures import Item, Pictures, read_items, read_labels
@@ -37,7 +42,6 @@ Emit = Callable[[dict[str, Any]], None]
 Images = npt.NDArray[np.uint8]
 
 GOLDEN_CASES = 2
-_SIMULATED_AT_ONCE = 16
 _CHECK_IMAGES = 4  # the least a converter calibrates with
 
 
@@ -53,13 +57,19 @@ def finish(folder: Path, target: str, emit: Emit) -> ConversionResult:
     emit({"type": "evaluated", "accuracy": evaluation.accuracy})
 
     graph = to_graph(kept.model, kept.labels, kept.config.input_size)
-    options = ConvertOptions()
+    chosen = Choices.read(folder)
+    options = chosen.options()
     train = [item for item in items if item.split == "train"]
     calibration = _images(folder, _spread(train, options.max_calibration_images), kept)
-    emit({"type": "progress", "stage": f"converting for {target}", "done": 0, "total": len(images)})
+    emit(_progress(f"converting for {target}", 0, len(images)))
     model = convert(graph, target, calibration, options)
-    simulated = _simulated(model, images, emit)
-    result = _result(model, _evaluated(simulated, validation, kept.labels), agreement(logits, simulated))
+    simulated = simulate(
+        model, images, lambda done: emit(_progress(f"simulating {model.file_name}", done, len(images)))
+    )
+    samples = Samples([item.id for item in validation], [item.label for item in validation])
+    fidelity = compare(graph, model.report, logits, simulated, samples, chosen.max_accuracy_drop)
+    check_drop(fidelity)
+    result = _result(model, _evaluated(simulated, validation, kept.labels), fidelity)
     out = folder / "converted" / target
     out.mkdir(parents=True, exist_ok=True)
     (out / model.file_name).write_bytes(model.data)
@@ -76,7 +86,7 @@ def check(folder: Path, target: str) -> None:
     size = config.input_size
     graph = to_graph(Classifier(config.backbone, len(labels)).eval(), labels, size)
     images = np.random.default_rng(0).integers(0, 256, (_CHECK_IMAGES, 3, size, size), dtype=np.uint8)
-    convert(graph, target, images, ConvertOptions(bias_correction=False))
+    convert(graph, target, images, replace(Choices.read(folder).options(), bias_correction=False))
 
 
 def golden_cases(images: Images, outputs: npt.NDArray[np.float32]) -> Golden:
@@ -102,17 +112,11 @@ def _evaluated(logits: npt.NDArray[np.float32], items: list[Item], labels: tuple
     return evaluate(logits, [item.label for item in items], [item.id for item in items], labels)
 
 
-def _simulated(model: ConvertedModel, images: Images, emit: Emit) -> npt.NDArray[np.float32]:
-    chip = simulator(model.target, model.data)
-    parts = []
-    for start in range(0, len(images), _SIMULATED_AT_ONCE):
-        parts.append(chip.run(images[start : start + _SIMULATED_AT_ONCE]))
-        done = min(start + _SIMULATED_AT_ONCE, len(images))
-        emit({"type": "progress", "stage": f"simulating {model.file_name}", "done": done, "total": len(images)})
-    return np.concatenate(parts)
+def _progress(stage: str, done: int, total: int) -> dict[str, Any]:
+    return {"type": "progress", "stage": stage, "done": done, "total": total}
 
 
-def _result(model: ConvertedModel, evaluation: Evaluation, agreed: float) -> ConversionResult:
+def _result(model: ConvertedModel, evaluation: Evaluation, fidelity: Fidelity) -> ConversionResult:
     report = model.report
     ram = max((memory.bytes for memory in report.board_memory), default=report.file_size + report.main_memory)
     digest = hashlib.sha256(model.data).hexdigest()
@@ -122,10 +126,11 @@ def _result(model: ConvertedModel, evaluation: Evaluation, agreed: float) -> Con
         model.file_name,
         len(model.data),
         digest,
-        agreed,
+        fidelity.agreement,
         ram,
         evaluation.to_dict(),
         report.to_json(),
+        fidelity.to_json(),
     )
 
 
@@ -140,7 +145,7 @@ def main(arguments: list[str]) -> int:
     try:
         finish(folder, target, emit)
     except BoardloopError as error:
-        emit({"type": "error", "reason": error.reason, "message": error.message, "fix": error.fix})
+        emit(error_event(error))
         return 1
     return 0
 

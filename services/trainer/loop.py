@@ -35,6 +35,7 @@ from torch import Tensor
 
 from services.common.errors import BoardloopError, FailedPrecondition, InvalidInput
 from services.trainer.augment import augmented
+from services.trainer.children import error_event
 from services.trainer.config import TrainingConfig, parse_config
 from services.trainer.model import Classifier, normalised
 from services.trainer.pictures import Pictures, read_items, read_labels
@@ -282,7 +283,7 @@ def main(folder: Path, target: str = "") -> int:
             check(folder, target)
         train(folder, emit, lambda: bool(stop))
     except BoardloopError as error:
-        emit({"type": "error", "reason": error.reason, "message": error.message, "fix": error.fix})
+        emit(error_event(error))
         return 1
     return 0
 

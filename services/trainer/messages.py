@@ -62,6 +62,7 @@ def file_message(file: ModelFile) -> trainer_pb2.ConvertedFile:
         agreement=file.agreement,
         ram_bytes=file.ram_bytes,
         report_json=json.dumps(file.report),
+        fidelity_json=json.dumps(file.fidelity),
     )
 
 

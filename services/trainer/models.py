@@ -12,7 +12,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, Boolean, Float, ForeignKey, Index, Integer, String, Text
+from sqlalchemy import JSON, BigInteger, Boolean, Float, ForeignKey, Index, Integer, String, Text, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
 from services.common.database import UtcDateTime
@@ -94,7 +94,7 @@ class Model(Base):
 
 
 class ModelFile(Base):
-    """A converted file and what its simulator measured on the validation split."""
+    """A converted file and what its simulator measured on the validation split; `fidelity` is Fidelity.to_json()."""
 
     __tablename__ = "model_files"
 
@@ -108,5 +108,6 @@ class ModelFile(Base):
     agreement: Mapped[float] = mapped_column(Float)
     ram_bytes: Mapped[int] = mapped_column(BigInteger)
     report: Mapped[dict[str, Any]] = mapped_column(JSON)
+    fidelity: Mapped[dict[str, Any]] = mapped_column(JSON, default=dict, server_default=text("'{}'"))
     object_key: Mapped[str] = mapped_column(Text)
     golden_key: Mapped[str] = mapped_column(Text)

@@ -9,12 +9,12 @@ from pydantic import ValidationError
 
 from services.common.errors import InvalidInput
 from services.rpc.boardloop.trainer.v1 import trainer_pb2
+from services.trainer.choices import Choices, check_target
 from services.trainer.config import TrainingConfig, field_faults
-from services.trainer.convert import TARGETS
 from services.trainer.settings import TrainerSettings
 from services.trainer.weights import fetch_default, local_copy
 
-__all__ = ["DEFAULT_TARGET", "check_weights", "pretrained", "resolved", "weights_source"]
+__all__ = ["DEFAULT_TARGET", "check_weights", "choices", "pretrained", "resolved", "weights_source"]
 
 DEFAULT_TARGET = "k210-kmodel-v3"
 IMAGENET = "imagenet"
@@ -38,15 +38,20 @@ def resolved(asked: trainer_pb2.TrainingParameters, settings: TrainerSettings) -
         seed=asked.seed,
         weights=asked.weights or IMAGENET,
         target=asked.target or DEFAULT_TARGET,
+        max_accuracy_drop=choices(asked).max_accuracy_drop,
+        allow_oversize=asked.allow_oversize,
     )
     config(parameters, "", 0)
     check_weights(parameters.weights, settings)
-    if parameters.target not in TARGETS:
-        known = ", ".join(sorted(TARGETS))
-        raise InvalidInput(
-            "UNKNOWN_TARGET", f"There is no target {parameters.target!r}.", fix=f"Choose one of: {known}."
-        )
+    check_target(parameters.target)
     return parameters
+
+
+def choices(asked: trainer_pb2.TrainingParameters | trainer_pb2.ConvertModelRequest) -> Choices:
+    """What a job's parameters, or a request, say about the conversion. InvalidInput for a value out of range."""
+    drop = asked.max_accuracy_drop if asked.HasField("max_accuracy_drop") else None
+    weight_range = asked.weight_range if isinstance(asked, trainer_pb2.ConvertModelRequest) else ""
+    return Choices.of(drop, asked.allow_oversize, weight_range)
 
 
 def config(parameters: trainer_pb2.TrainingParameters, weights: str, threads: int) -> TrainingConfig:

@@ -20,6 +20,7 @@ from google.protobuf.json_format import ParseDict
 from services.rpc.boardloop.trainer.v1 import trainer_pb2
 from services.trainer import parameters
 from services.trainer.children import Child, ChildKilled, Event
+from services.trainer.choices import Choices
 from services.trainer.datasets import Datasets
 from services.trainer.models import Job, Model, ModelFile
 from services.trainer.registry import ConversionResult, Golden, Registry
@@ -116,6 +117,7 @@ class Pipeline:
         weights = parameters.pretrained(asked.weights, self._settings)
         config = parameters.config(asked, str(weights or ""), self._settings.training_threads)
         (folder / "config.json").write_text(config.model_dump_json())
+        parameters.choices(asked).write(folder)
         if run.stop_asked.is_set():
             raise Aborted
 
@@ -210,13 +212,17 @@ class Pipeline:
         golden = Golden.parse((out / "golden.npz").read_bytes())
         return self._registry.add_file(model_id, file, (out / result.file_name).read_bytes(), golden)
 
-    def convert(self, model: Model, target: str) -> ModelFile:
-        """Convert a registered model for another target: fetches its data set version again. Takes up to minutes."""
+    def convert(self, model: Model, target: str, chosen: Choices) -> ModelFile:
+        """Convert a registered model for another target: fetches its data set version again. Takes up to minutes.
+
+        UnsupportedModel: the chip cannot run it, or it answers too differently (ACCURACY_DROP).
+        """
         folder = self._settings.data_dir.resolve() / "jobs" / f"convert-{model.id}-{target}"
         shutil.rmtree(folder, ignore_errors=True)
         try:
             self._datasets.fetch(model.version_id, folder)
             (folder / "best.pt").write_bytes(self._registry.read(model.id, ""))
+            chosen.write(folder)
             child = Child("services.trainer.conversion", str(folder), target, stderr=folder / "convert.log")
             for _ in child.events():
                 pass

@@ -60,6 +60,7 @@ class ConversionResult:
     ram_bytes: int  # largest estimate over the board's firmwares
     evaluation: dict[str, Any]  # Evaluation.to_dict()
     report: dict[str, Any]  # ConversionReport.to_json()
+    fidelity: dict[str, Any]  # Fidelity.to_json()
 
 
 class Registry:

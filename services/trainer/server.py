@@ -13,11 +13,12 @@ from services.common.errors import FailedPrecondition, TooManyRequests
 from services.common.rpc import RpcServer
 from services.rpc.boardloop.trainer.v1 import trainer_pb2 as pb
 from services.rpc.boardloop.trainer.v1 import trainer_pb2_grpc
+from services.trainer.choices import check_target
 from services.trainer.convert import TARGETS
 from services.trainer.datasets import Datasets
 from services.trainer.jobs import Jobs
 from services.trainer.messages import file_message, job_message, model_message
-from services.trainer.parameters import resolved
+from services.trainer.parameters import choices, resolved
 from services.trainer.pipeline import Pipeline
 from services.trainer.prediction import Predictor
 from services.trainer.registry import Registry
@@ -122,17 +123,26 @@ class ModelService(trainer_pb2_grpc.ModelServiceServicer):
             yield pb.DownloadModelResponse(file_name="" if index else name, size_bytes=size, data=data)
 
     def ConvertModel(self, request: pb.ConvertModelRequest, context: grpc.ServicerContext) -> pb.ConvertModelResponse:
+        check_target(request.target)
+        chosen = choices(request)
         model = self._rooms.registry.get(request.model_id)
         if not self._converting.acquire(blocking=False):
             raise TooManyRequests("CONVERTING", "Another model is being converted.", fix="Try again in a minute.")
         try:
-            return pb.ConvertModelResponse(file=file_message(self._rooms.pipeline.convert(model, request.target)))
+            file = self._rooms.pipeline.convert(model, request.target, chosen)
+            return pb.ConvertModelResponse(file=file_message(file))
         finally:
             self._converting.release()
 
     def ListTargets(self, request: pb.ListTargetsRequest, context: grpc.ServicerContext) -> pb.ListTargetsResponse:
         targets = [
-            pb.Target(id=target.id, title=target.title, board_type=target.board_type, format=target.format)
+            pb.Target(
+                id=target.id,
+                title=target.title,
+                board_type=target.board_type,
+                format=target.format,
+                description=target.description,
+            )
             for target in TARGETS.values()
         ]
         return pb.ListTargetsResponse(targets=targets)
