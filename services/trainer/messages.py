@@ -10,10 +10,14 @@ from google.protobuf.json_format import ParseDict
 
 from services.common.rpc import to_timestamp
 from services.rpc.boardloop.trainer.v1 import trainer_pb2
+from services.trainer.choices import MAX_ACCURACY_DROP
 from services.trainer.evaluate import Evaluation
 from services.trainer.models import Job, JobEpoch, Model, ModelFile
 
 __all__ = ["file_message", "job_message", "model_message"]
+
+
+_WHOLE = {"max_accuracy_drop": MAX_ACCURACY_DROP}  # what jobs of older versions do not say
 
 
 def job_message(job: Job, log: Sequence[str] = ()) -> trainer_pb2.Job:
@@ -21,7 +25,7 @@ def job_message(job: Job, log: Sequence[str] = ()) -> trainer_pb2.Job:
         id=job.id,
         project_id=job.project_id,
         version_id=job.version_id,
-        parameters=ParseDict(job.parameters, trainer_pb2.TrainingParameters()),
+        parameters=ParseDict(_WHOLE | job.parameters, trainer_pb2.TrainingParameters()),
         state=trainer_pb2.JobState.Value(f"JOB_STATE_{job.state}"),
         progress=job.progress,
         seconds_left=job.seconds_left,

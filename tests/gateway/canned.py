@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import random
 import time
 from collections.abc import Callable, Iterator
@@ -12,7 +13,7 @@ import segno
 from google.protobuf.timestamp_pb2 import Timestamp
 from PIL import Image, ImageDraw
 
-from services.common.errors import FailedPrecondition, InvalidInput, NotFound
+from services.common.errors import FailedPrecondition, InvalidInput, NotFound, UnsupportedModel
 from services.common.rpc import RpcServer
 from services.rpc.boardloop.collector.v1 import collector_pb2 as c
 from services.rpc.boardloop.collector.v1 import collector_pb2_grpc as cg
@@ -20,6 +21,7 @@ from services.rpc.boardloop.deployer.v1 import deployer_pb2 as d
 from services.rpc.boardloop.deployer.v1 import deployer_pb2_grpc as dg
 from services.rpc.boardloop.trainer.v1 import trainer_pb2 as t
 from services.rpc.boardloop.trainer.v1 import trainer_pb2_grpc as tg
+from tests.gateway.canned_fidelity import canned_fidelity, canned_report
 
 LABELS = ["functional", "defective"]
 TARGET = "k210-kmodel-v3"
@@ -196,6 +198,7 @@ class Trainer(tg.TrainingServiceServicer, tg.ModelServiceServicer):
     def __init__(self) -> None:
         self.jobs: dict[str, t.Job] = {}
         self.models: dict[str, t.Model] = {}
+        self.asked = t.ConvertModelRequest()
 
     def advance(self, job: str, epochs: int) -> None:
         """So many epochs are trained."""
@@ -229,12 +232,7 @@ class Trainer(tg.TrainingServiceServicer, tg.ModelServiceServicer):
             id=one.model_id, project_id=one.project_id, job_id=one.id, version_id=one.version_id,
             name=f"solar-cells-{len(self.models) + 1}", labels=LABELS, backbone="mobilenet_v1_0.5", input_size=128,
             evaluation=right, weights_source="MobileNetV1 1.0, TF-slim, Apache-2.0", created_at=stamp(),
-            files=[
-                t.ConvertedFile(
-                    target=TARGET, format="kmodel_v3", file_name="model.kmodel", size_bytes=870_432, sha256="c0" * 32,
-                    evaluation=evaluation([[41, 4], [6, 29]]), agreement=0.9875, ram_bytes=1_268_000, report_json="{}",
-                )
-            ],
+            files=[converted(TARGET, "kmodel_v3", "model.kmodel")],
         )  # fmt: skip
         return one.model_id
 
@@ -288,13 +286,31 @@ class Trainer(tg.TrainingServiceServicer, tg.ModelServiceServicer):
             yield block
 
     def ConvertModel(self, request: t.ConvertModelRequest, context: Any) -> t.ConvertModelResponse:
-        if request.target != TARGET:
-            raise NotFound("UNKNOWN_TARGET", f"There is no target {request.target}.", fix="GET /api/v1/targets.")
-        return t.ConvertModelResponse(file=self.models[request.model_id].files[0])
+        self.asked = request
+        files = self.models[request.model_id].files
+        if request.target not in [one.id for one in self.ListTargets(t.ListTargetsRequest(), None).targets]:
+            raise InvalidInput("UNKNOWN_TARGET", f"There is no target {request.target}.", fix="GET /api/v1/targets.")
+        if request.target == "web-onnx" and request.max_accuracy_drop < 0.1:
+            raise UnsupportedModel(
+                "ACCURACY_DROP",
+                "Layer conv7_dw loses most.",
+                fix="Allow more with max_accuracy_drop.",
+                layer="conv7_dw",
+            )
+        for file in files:
+            if file.target == request.target:
+                return t.ConvertModelResponse(file=file)
+        files.append(converted(request.target, request.target.replace("-", "."), "model.bin"))
+        return t.ConvertModelResponse(file=files[-1])
 
     def ListTargets(self, request: t.ListTargetsRequest, context: Any) -> t.ListTargetsResponse:
-        target = t.Target(id=TARGET, title="K210, MaixPy (kmodel V3)", board_type="k210", format="kmodel_v3")
-        return t.ListTargetsResponse(targets=[target])
+        rows = [
+            (TARGET, "K210, MaixPy (kmodel V3)", "MaixPy-v1 and CanMV firmware", "k210", "kmodel_v3"),
+            ("v831-awnn-int8", "V831, AWNN int8", "Maix-II-Dock with MaixPy3", "v831", "awnn_int8"),
+            ("web-onnx", "ONNX", "onnxruntime and the browser", "web", "onnx"),
+        ]
+        names = ("id", "title", "description", "board_type", "format")
+        return t.ListTargetsResponse(targets=[t.Target(**dict(zip(names, row, strict=True))) for row in rows])
 
     def Predict(self, request: t.PredictRequest, context: Any) -> t.PredictResponse:
         return t.PredictResponse(logits=[2.0, -1.0], scores=[0.953, 0.047])
@@ -306,6 +322,16 @@ class Trainer(tg.TrainingServiceServicer, tg.ModelServiceServicer):
         if job not in self.jobs:
             raise NotFound("UNKNOWN_JOB", f"There is no job {job}.", fix="List the jobs.", job=job)
         return self.jobs[job]
+
+
+def converted(target: str, form: str, name: str) -> t.ConvertedFile:
+    """A file with its figures."""
+    return t.ConvertedFile(
+        target=target, format=form, file_name=name, size_bytes=870_432, sha256="c0" * 32,
+        evaluation=evaluation([[41, 4], [6, 29]]), agreement=0.9875, ram_bytes=1_268_000,
+        report_json=json.dumps(canned_report(target)),
+        fidelity_json=json.dumps(canned_fidelity(target, LABELS).to_json()),
+    )  # fmt: skip
 
 
 def evaluation(confusion: list[list[int]]) -> t.Evaluation:

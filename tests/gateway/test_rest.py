@@ -126,6 +126,37 @@ def test_a_model_with_its_figures(door: Door, world: World, project: str, job: s
     assert (converted.status_code, converted.json()) == (201, model["files"][0])
 
 
+def test_a_conversion_is_told_what_it_may_do(door: Door, world: World, job: str) -> None:
+    model = world.trainer.finish(job)
+    body = {"target": "web-onnx", "max_accuracy_drop": 0, "allow_oversize": True, "weight_range": "mse"}
+    refused = door.admin.post(f"/models/{model}/convert", json=body)
+    assert (refused.status_code, refused.json()["error"]["reason"]) == (422, "ACCURACY_DROP")
+    assert refused.json()["error"]["metadata"] == {"layer": "conv7_dw"}
+    asked = world.trainer.asked
+    assert (asked.HasField("max_accuracy_drop"), asked.allow_oversize, asked.weight_range) == (True, True, "mse")
+    assert door.admin.post(f"/models/{model}/convert", json=body | {"max_accuracy_drop": 0.5}).status_code == 201
+    door.admin.post(f"/models/{model}/convert", json={"target": TARGET})
+    assert not world.trainer.asked.HasField("max_accuracy_drop")
+
+
+@pytest.mark.parametrize("body", [{"max_accuracy_drop": 1.5}, {"max_accuracy_drop": -1}, {"weight_range": "all"}])
+def test_a_conversion_with_a_wrong_wish_is_refused(door: Door, world: World, job: str, body: dict[str, object]) -> None:
+    answer = door.admin.post(f"/models/{world.trainer.finish(job)}/convert", json={"target": TARGET, **body})
+    assert (answer.status_code, answer.json()["error"]["metadata"]) == (422, {"field": f"body.{next(iter(body))}"})
+
+
+def test_the_fidelity_of_a_file(door: Door, world: World, job: str) -> None:
+    model = world.trainer.finish(job)
+    found = door.admin.get(f"/models/{model}/files/{TARGET}/fidelity").json()
+    assert found["scores"] == [{"name": "accuracy", "floating": 0.8875, "converted": 0.875}]
+    assert len(found["layers"]) == 28 and found["changed"][0]["converted"]["label"] == "defective"
+    missing = door.admin.get(f"/models/{model}/files/web-onnx/fidelity")
+    assert (missing.status_code, missing.json()["error"]["reason"]) == (404, "FILE_NOT_FOUND")
+    world.trainer.models[model].files[0].fidelity_json = "{}"
+    old = door.admin.get(f"/models/{model}/files/{TARGET}/fidelity")
+    assert (old.status_code, old.json()["error"]["reason"]) == (404, "NOT_COMPARED")
+
+
 @pytest.mark.parametrize(("target", "name"), [(TARGET, "model.kmodel"), ("float", "float__1_.pt")])
 def test_a_model_file_comes_whole(door: Door, world: World, job: str, target: str, name: str) -> None:
     answer = door.admin.get(f"/models/{world.trainer.finish(job)}/files/{target}")

@@ -33,6 +33,10 @@ class TrainingParameters(Public):
     seed: int = Field(default=0, ge=0, lt=2**63)
     weights: str = Field(default="", max_length=500, description='"imagenet" (default), "none", or a path or address')
     target: str = Field(default="", max_length=64, description='"" = "k210-kmodel-v3"')
+    max_accuracy_drop: float | None = Field(
+        default=None, ge=0, le=1, description="a conversion that costs more accuracy fails the job; null = 0.02"
+    )
+    allow_oversize: bool = Field(default=False, description="convert also what a full firmware has no memory for")
 
 
 class EpochMetrics(Public):

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator
-from typing import Annotated
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query, UploadFile
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, Field
 
-from services.common.errors import Internal
+from services.common.errors import Internal, NotFound
+from services.common.fidelity import Fidelity
 from services.gateway.context import Context, Here
 from services.gateway.rest.shapes import Id, Many, Public, Responses, Time
 from services.gateway.upstream import ask
 from services.rpc.boardloop.trainer.v1 import trainer_pb2 as pb
 
-__all__ = ["FLOAT", "router"]
+__all__ = ["FLOAT", "fidelity_of", "router"]
 
 router = APIRouter(prefix="/v1", tags=["models"])
 
@@ -56,7 +58,7 @@ class ConvertedFile(Public):
     evaluation: Evaluation
     agreement: float = Field(description="share of images with the float model's answer")
     ram_bytes: int = Field(description="estimate on the board")
-    report_json: str
+    report_json: str = Field(description="the converter's report: layers, memory, warnings")
 
 
 class ModelPublic(Public):
@@ -81,14 +83,20 @@ class TargetPublic(Public):
 
     id: str
     title: str
-    board_type: str
+    description: str
+    board_type: str = Field(description='"k210", "v831", "linux", "mcu" or "web"')
     format: str
 
 
 class ConversionCreate(BaseModel):
-    """The target to convert for."""
+    """The target to convert for, and what the conversion may do."""
 
     target: TargetId
+    max_accuracy_drop: float | None = Field(
+        default=None, ge=0, le=1, description="a conversion that costs more accuracy is refused; null = 0.02"
+    )
+    allow_oversize: bool = Field(default=False, description="convert also what a full firmware has no memory for")
+    weight_range: Literal["max", "mse"] = Field(default="max", description="mse clips outliers of the weights")
 
 
 class PredictionPublic(BaseModel):
@@ -132,9 +140,14 @@ async def download(model_id: Id, target: TargetId, context: Here) -> StreamingRe
     return StreamingResponse(_bytes(first, blocks), media_type="application/octet-stream", headers=headers)
 
 
+@router.get("/models/{model_id}/files/{target}/fidelity", summary="How faithfully the file answers")
+async def fidelity(model_id: Id, target: TargetId, context: Here) -> Fidelity:
+    return fidelity_of(await _model(context, model_id), target)
+
+
 @router.post("/models/{model_id}/convert", status_code=201, summary="Convert for another target")
 async def convert(model_id: Id, body: ConversionCreate, context: Here) -> ConvertedFile:
-    request = pb.ConvertModelRequest(model_id=model_id, target=body.target)
+    request = pb.ConvertModelRequest(model_id=model_id, **body.model_dump())
     answer = await ask(context.upstream.models.ConvertModel(request, timeout=DOWNLOAD_SECONDS))
     return ConvertedFile.of(answer.file)
 
@@ -151,6 +164,23 @@ async def predict(
     answer = await ask(context.upstream.models.Predict(request))
     scores = dict(zip(labels, answer.scores, strict=True))
     return PredictionPublic(label=max(scores, key=scores.__getitem__), scores=scores, logits=list(answer.logits))
+
+
+def fidelity_of(model: pb.Model, target: str) -> Fidelity:
+    """NotFound: the model has no file for the target, or one of an older version that nobody compared."""
+    for file in model.files:
+        if file.target == target:
+            values = json.loads(file.fidelity_json or "{}")
+            if values:
+                return Fidelity.from_json(values)
+            raise NotFound(
+                "NOT_COMPARED", f"The file for {target} was never compared with the float model.", fix="Convert again."
+            )
+    raise NotFound(
+        "FILE_NOT_FOUND",
+        f"Model {model.id} has no file for the target {target!r}.",
+        fix="Convert the model for that target first.",
+    )
 
 
 async def _model(context: Context, model_id: str) -> pb.Model:
