@@ -2,6 +2,7 @@
 
 
 class Functions:
+    UART1_TX, UART1_RX = "UART1_TX", "UART1_RX"
     UART2_TX, UART2_RX, SPI1_D0, SPI1_D1, SPI1_SCLK = "UART2_TX", "UART2_RX", "SPI1_D0", "SPI1_D1", "SPI1_SCLK"
 
 

@@ -22,6 +22,7 @@ class Image:
         self.pix_ai = None
         self.jpeg_size = 0
         self.codes = []
+        self.drawn = []
         self.object = bytearray(40)
         self.address = uctypes.addressof(self.object)
         self.object[8:16] = self.w.to_bytes(4, "little") + self.h.to_bytes(4, "little")
@@ -49,6 +50,15 @@ class Image:
         small = Image(size=(width, height))  # without pix_ai, as in the firmware
         small.memory[:] = bytes([self.memory[0]]) * len(small.memory)
         return small
+
+    def draw_string(self, x, y, text, color, scale=1):
+        """The built-in font has the signs from blank to ~; of others the firmware draws boxes."""
+        assert all(" " <= sign <= "~" for sign in text), text
+        self.drawn.append((x, y, text))
+
+    def draw_rectangle(self, x, y, w, h, color):
+        assert all(isinstance(side, int) for side in (x, y, w, h))
+        self.drawn.append((x, y, w, h))
 
     def compress(self, quality=50):
         """In place: from here on the picture is a JPEG and no pixels."""

@@ -5,11 +5,11 @@ uarts = []
 
 
 class UART:
-    UART2 = 2
+    UART1, UART2 = 1, 2
 
     def __init__(self, number, baud, timeout=0, read_buf_len=0):
         self.baud = baud
-        self.buffer = read_buf_len
+        self.number, self.buffer = number, read_buf_len
         self.answer = b"\r\nready\r\n"
         self.commands = []
         uarts.append(self)

@@ -3,6 +3,7 @@
 from parts import GPIO  # noqa: F401
 
 log = []
+state = {"outputs": None, "finds": []}  # as in KPU.py
 
 
 class KPU:
@@ -18,7 +19,7 @@ class KPU:
         log.append("load")
 
     def run_with_output(self, source, getlist=False):
-        assert self.loaded and getlist
+        assert self.loaded and (getlist or self.yolo)
         if isinstance(source, str):
             with open(source, "rb") as file:
                 data = file.read()
@@ -26,11 +27,22 @@ class KPU:
             raise OSError("Image formart error, use pix_to_ai() method to convert for kpu")
         else:
             data = source.pix_ai
-        return [float(sum(data)), float(data[0])]
+        if not getlist:
+            return None
+        return state["outputs"] or [float(sum(data)), float(data[0])]
 
-    def init_yolo2(self, anchor, anchor_num=5):
+    def init_yolo2(
+        self, anchor, anchor_num=5, img_w=320, img_h=240, net_w=320, net_h=240,
+        layer_w=10, layer_h=8, threshold=0.7, nms_value=0.4, classes=1,
+    ):  # fmt: skip
         assert len(anchor) == 2 * anchor_num
-        self.yolo = True
+        self.yolo = (img_w, img_h, net_w, net_h, layer_w, layer_h, classes)
+
+    def regionlayer_yolo2(self):
+        width, height = self.yolo[2:4]
+        assert self.yolo[:2] == (width, height) and self.yolo[4:6] == (width // 32, height // 32)
+        assert all(find[4] < self.yolo[6] for find in state["finds"])
+        return [list(find) for find in state["finds"]]
 
     def deinit(self):
         assert self.yolo, "NULL yolo2_rl"

@@ -17,8 +17,11 @@ class Image:
         count = self.size[0] * self.size[1]
         return bytes([self.first, self.first + 1, self.first + 2]) * count
 
-    def draw_string(self, x, y, text, color):
+    def draw_string(self, x, y, text, color, scale=1):
         self.drawn.append((y, text))
+
+    def draw_rectangle(self, x1, y1, x2, y2, color, thickness=1):
+        self.drawn.append((x1, y1, x2, y2))
 
     def find_qrcodes(self):
         return self.codes

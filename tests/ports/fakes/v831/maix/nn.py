@@ -1,6 +1,7 @@
 """maix.nn: the model is two files; forward wants exactly h * w * c bytes."""
 
 loaded = []
+state = {"outputs": None, "boxes": [], "probs": []}  # what forward answers; None: sum and first byte of the picture
 
 
 class Result:
@@ -19,7 +20,7 @@ class Model:
         assert quantize and layout == "hwc"
         if len(pixels) != self.size:
             raise ValueError("input data size error")
-        return Result([sum(pixels), pixels[0]])
+        return Result(state["outputs"] or [sum(pixels), pixels[0]])
 
 
 def load(names, opt):
@@ -29,3 +30,15 @@ def load(names, opt):
     loaded.append((names, opt))
     height, width, channels = opt["inputs"]["input0"]
     return Model(height * width * channels)
+
+
+class decoder:
+    class Yolo2:
+        def __init__(self, class_num, anchors, net_in_size, net_out_size):
+            assert len(anchors) % 2 == 0 and net_out_size == (net_in_size[0] // 32, net_in_size[1] // 32)
+            self.class_num = class_num
+
+        def run(self, fmap, nms, threshold, img_size):
+            assert isinstance(fmap, Result) and 0 < nms < 1 and 0 < threshold < 1
+            assert all(len(each) == self.class_num for _, each in state["probs"])
+            return state["boxes"], state["probs"]

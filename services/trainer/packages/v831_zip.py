@@ -1,0 +1,64 @@
+"""v831-zip: the files that MaixHub's app on a V831 unpacks into models/<id>/, and a main.py that needs no app.
+
+The app wants a .mud and report.json in the archive's top folder and loads `model.mud` from there; `nn.load` takes the
+same settings as a dict, which main.py does: the .mud parser of libmaix has narrow buffers.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from services.common.errors import UnsupportedModel
+from services.trainer.packages.content import GRID, Package, PackageContent
+from services.trainer.packages.program import program, shown_names
+from services.trainer.packages.report import labels_txt, report_json
+
+__all__ = ["PACKAGE"]
+
+
+def _contents(content: PackageContent) -> dict[str, bytes]:
+    if content.anchors and (content.input.width % GRID or content.input.height % GRID):
+        raise UnsupportedModel(
+            "V831_DECODER",
+            f"MaixHub's app takes a detector's cells as {GRID} pixels; the input is {content.input.width} x "
+            f"{content.input.height}.",
+            fix=f"Train with an input that is a multiple of {GRID}.",
+        )
+    files = {name: data for name, data in content.unpacked().items() if name.endswith((".param", ".bin", ".mud"))}
+    return {
+        "main.py": _main(content, sorted(files)),
+        **files,
+        "labels.txt": labels_txt(content),
+        "report.json": report_json(content),
+    }
+
+
+def _main(content: PackageContent, names: list[str]) -> bytes:
+    about = _header(content.data)
+    settings = {
+        "MODEL": {kind: next(name for name in names if name.endswith(f".{kind}")) for kind in ("param", "bin")},
+        "OPTIONS": {
+            "model_type": "awnn",
+            "inputs": {"input0": tuple(about["input"])},
+            "outputs": {"output0": tuple(about["output"])},
+            "mean": list(about["mean"]),
+            "norm": list(about["norm"]),
+        },
+        "LABELS": list(content.labels),
+        "NAMES": shown_names(content.labels),
+        "INPUT": (content.input.width, content.input.height),
+    }
+    if content.anchors:
+        return program("v831_detect.py", {**settings, "ANCHORS": list(content.flat_anchors)})
+    return program("v831_classify.py", settings)
+
+
+def _header(data: bytes) -> dict[str, Any]:
+    """The JSON before the two files; its form is drawn in device/ports/v831.py."""
+    length = int.from_bytes(data[:4], "big")
+    values: dict[str, Any] = json.loads(data[4 : 4 + length])
+    return values
+
+
+PACKAGE = Package("v831-zip", "-v831.zip", lambda target: target.format == "awnn_int8", _contents)
