@@ -9,6 +9,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from services.common.errors import InvalidInput
+from services.trainer.backbones import BACKBONES
 from services.trainer.backbones.mobilenet_v1 import MobileNetV1
 from services.trainer.config import Backbone
 from services.trainer.graph import Graph, InputSpec
@@ -16,16 +18,10 @@ from services.trainer.heads.classifier import ClassifierHead
 from services.trainer.slimming import for_input, narrowed
 from services.trainer.weights import PretrainedBackbone
 
-__all__ = ["INPUT_MEAN", "INPUT_STD", "WIDTHS", "Classifier", "normalised", "to_graph"]
+__all__ = ["INPUT_MEAN", "INPUT_STD", "Classifier", "input_spec", "load_imagenet", "normalised", "to_graph"]
 
 INPUT_MEAN = 0.0
 INPUT_STD = 1.0
-WIDTHS: dict[Backbone, float] = {
-    "mobilenet_v1_0.25": 0.25,
-    "mobilenet_v1_0.5": 0.5,
-    "mobilenet_v1_0.75": 0.75,
-    "mobilenet_v1_1.0": 1.0,
-}
 
 
 class Classifier(nn.Module):
@@ -33,8 +29,7 @@ class Classifier(nn.Module):
 
     def __init__(self, backbone: Backbone, classes: int, dropout: float = 0.2) -> None:
         super().__init__()
-        self.alpha = WIDTHS[backbone]
-        self.backbone = MobileNetV1(self.alpha)
+        self.backbone = BACKBONES[backbone]()
         self.head = ClassifierHead(self.backbone.channels, classes, dropout)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -42,8 +37,22 @@ class Classifier(nn.Module):
         return logits
 
     def load_pretrained(self, weights: PretrainedBackbone) -> None:
-        """Start the backbone from ImageNet weights of this width or more; InvalidInput when they are narrower."""
-        self.backbone.load_pretrained(for_input(narrowed(weights, self.alpha), INPUT_MEAN, INPUT_STD))
+        """Start the backbone from ImageNet weights; errors as in `load_imagenet`."""
+        load_imagenet(self.backbone, weights)
+
+
+def load_imagenet(backbone: nn.Module, weights: PretrainedBackbone) -> None:
+    """Start a backbone from ImageNet weights of its width or more.
+
+    InvalidInput when they are narrower, or when the backbone is no MobileNetV1, the only one with such weights.
+    """
+    if not isinstance(backbone, MobileNetV1):
+        raise InvalidInput(
+            "WEIGHTS_OF_ANOTHER_NETWORK",
+            f"The weights are of a MobileNetV1, the network is a {type(backbone).__name__}.",
+            fix='Choose a mobilenet_v1 backbone, or weights "none" to train from random ones.',
+        )
+    backbone.load_pretrained(for_input(narrowed(weights, backbone.alpha), INPUT_MEAN, INPUT_STD))
 
 
 def normalised(pixels: Tensor) -> Tensor:
@@ -54,5 +63,10 @@ def normalised(pixels: Tensor) -> Tensor:
 
 def to_graph(model: Classifier, labels: tuple[str, ...], input_size: int, name: str = "classifier") -> Graph:
     """The trained network for the converters: batch normalisation folded, float32 numpy weights; it puts out logits."""
-    spec = InputSpec(3, input_size, input_size, (INPUT_MEAN,) * 3, (INPUT_STD,) * 3)
-    return Graph(name, spec, (*model.backbone.graph_layers(), *model.head.graph_layers()), labels)
+    layers = (*model.backbone.graph_layers(), *model.head.graph_layers())
+    return Graph(name, input_spec(input_size, input_size), layers, labels)
+
+
+def input_spec(height: int, width: int) -> InputSpec:
+    """What every network of the trainer eats."""
+    return InputSpec(3, height, width, (INPUT_MEAN,) * 3, (INPUT_STD,) * 3)

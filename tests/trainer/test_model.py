@@ -1,14 +1,20 @@
 from __future__ import annotations
 
+from pathlib import Path
+from typing import get_args
+
 import numpy as np
 import pytest
 import torch
 
+from services.common.errors import InvalidInput
+from services.trainer.backbones import BACKBONES
 from services.trainer.config import Backbone
-from services.trainer.model import WIDTHS, Classifier, normalised, to_graph
+from services.trainer.model import Classifier, normalised, to_graph
+from services.trainer.weights import load_file
 
 
-@pytest.mark.parametrize("backbone", WIDTHS)
+@pytest.mark.parametrize("backbone", get_args(Backbone))
 def test_the_graph_computes_what_the_network_computes(backbone: Backbone) -> None:
     torch.manual_seed(3)
     model = Classifier(backbone, 3)
@@ -31,9 +37,20 @@ def test_the_graph_computes_what_the_network_computes(backbone: Backbone) -> Non
     assert np.allclose(got, expected, atol=1e-4)
 
 
-def test_every_backbone_has_27_convolutions_and_the_known_size() -> None:
+def test_every_name_of_the_configuration_has_its_network() -> None:
+    assert set(get_args(Backbone)) == set(BACKBONES)
+
+
+def test_mobilenet_v1_has_27_convolutions_and_the_known_size() -> None:
     graph = to_graph(Classifier("mobilenet_v1_1.0", 1000), (), 224)
     # Howard et al., table 8: 4.2 million parameters, 569 million multiply-adds (1000 classes at 224x224)
     assert round(graph.parameters() / 1e6, 1) == 4.2
     assert round(graph.multiply_adds() / 1e6) in (568, 569)
     assert graph.shapes()[26] == (1024, 7, 7)
+
+
+@pytest.mark.parametrize("backbone", ["mobilenet_v2_0.5", "resnet18_0.25", "darknet_slim_0.5", "tiny_cnn"])
+def test_weights_of_a_mobilenet_v1_do_not_start_another_network(backbone: Backbone, small_weights: Path) -> None:
+    with pytest.raises(InvalidInput, match="are of a MobileNetV1, the network is a") as caught:
+        Classifier(backbone, 2).load_pretrained(load_file(small_weights))
+    assert "mobilenet_v1" in caught.value.fix

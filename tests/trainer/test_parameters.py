@@ -8,7 +8,7 @@ import pytest
 
 from services.common.errors import InvalidInput
 from services.rpc.boardloop.trainer.v1 import trainer_pb2
-from services.trainer.parameters import pretrained, resolved
+from services.trainer.parameters import from_scratch_warning, pretrained, resolved, starting_weights
 from services.trainer.settings import TrainerSettings
 
 
@@ -56,3 +56,22 @@ def test_other_weights_are_refused_in_the_same_words(settings: TrainerSettings, 
 def test_named_places_and_the_cache_are_allowed(settings: TrainerSettings, tmp_path: Path, source: str) -> None:
     weights = source.replace("{tmp}", str(tmp_path))
     assert resolved(trainer_pb2.TrainingParameters(weights=weights), settings).weights == weights
+
+
+def test_a_network_without_imagenet_weights_starts_from_scratch_and_the_log_says_so(settings: TrainerSettings) -> None:
+    asked = resolved(trainer_pb2.TrainingParameters(backbone="resnet18_0.25"), settings)
+    assert asked.weights == "imagenet" and starting_weights(asked) == "none"
+    assert "no ImageNet weights for resnet18_0.25" in from_scratch_warning(asked)
+    assert pretrained(starting_weights(asked), settings) is None
+
+
+@pytest.mark.parametrize(("backbone", "weights"), [("mobilenet_v1_0.25", "imagenet"), ("tiny_cnn", "none")])
+def test_weights_that_are_there_need_no_warning(settings: TrainerSettings, backbone: str, weights: str) -> None:
+    asked = resolved(trainer_pb2.TrainingParameters(backbone=backbone, weights=weights), settings)
+    assert starting_weights(asked) == weights and from_scratch_warning(asked) == ""
+
+
+def test_a_file_of_one_network_does_not_start_another(settings: TrainerSettings, tmp_path: Path) -> None:
+    asked = trainer_pb2.TrainingParameters(backbone="tiny_cnn", weights=f"{tmp_path}/models/net.pb")
+    with pytest.raises(InvalidInput, match="the backbone is tiny_cnn"):
+        resolved(asked, settings)

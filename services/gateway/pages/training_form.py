@@ -15,7 +15,17 @@ from services.rpc.boardloop.trainer.v1 import trainer_pb2 as trainer
 
 __all__ = ["TrainingForm"]
 
-BACKBONES = {f"mobilenet_v1_{width}": f"MobileNetV1 {width}" for width in ("0.25", "0.5", "0.75")}
+BACKBONES = {
+    f"{key}_{width}".rstrip("_"): f"{name} {width}".rstrip()
+    for key, name, widths in (
+        ("mobilenet_v1", "MobileNetV1", ("0.25", "0.5", "0.75")),
+        ("mobilenet_v2", "MobileNetV2", ("0.35", "0.5")),
+        ("resnet18", "ResNet-18", ("0.25", "0.5", "1.0")),
+        ("darknet_slim", "Darknet", ("0.5", "1.0")),
+        ("tiny_cnn", "Tiny CNN", ("",)),
+    )
+    for width in widths
+}
 SIZES = {size: f"{size} × {size}" for size in (128, 160, 192, 224)}  # of 96 the KPU cannot compute the last layers
 DEFAULT_TARGET = "k210-kmodel-v3"
 
