@@ -63,7 +63,7 @@ class Histogram:
 
 @dataclass(frozen=True)
 class ClassChange:
-    """Recall of one label (average precision at IoU 0.5 for a detector), float and converted; `support`: pictures, or objects."""
+    """Recall of one label, or average precision at IoU 0.5 of a detector; `support`: pictures, or objects."""
 
     label: str
     support: int

@@ -11,12 +11,19 @@ import pytest
 from services.common.i18n import CATALOGUE, Translator, choose_language, console_language
 from services.rpc.boardloop.deployer.v1 import deployer_pb2 as deployer
 from services.rpc.boardloop.trainer.v1 import trainer_pb2 as trainer
+from services.trainer.packages import PACKAGES
 
 SERVICES = Path(__file__).resolve().parents[2] / "services"
-ROOMS = (*SERVICES.glob("gateway/pages/*.py"), *SERVICES.glob("demo/*.py"), SERVICES / "cli.py")
+ROOMS = (
+    *SERVICES.glob("gateway/pages/*.py"),
+    *SERVICES.glob("demo/*.py"),
+    *SERVICES.glob("common/*.py"),
+    *SERVICES.glob("trainer/convert_command/*.py"),
+    SERVICES / "cli.py",
+)
 SOURCE = "\n".join(file.read_text() for file in ROOMS)
 CHINESE = re.compile(r"[\u4e00-\u9fff]")
-SAME_IN_BOTH = {"models.f1", "pair.step_wifi", "update.NONE"}
+SAME_IN_BOTH = {"models.f1", "pair.step_wifi", "update.NONE", "fidelity.mAP50", "fidelity.mAP50-95", "fidelity.ap50"}
 
 
 def fields(sentence: str) -> set[str]:
@@ -35,6 +42,10 @@ def test_every_key_that_pages_name_exists() -> None:
     named = set(re.findall(r'\bt\(\s*"([a-zA-Z_.]+[a-zA-Z])"', SOURCE))
     assert len(named) > 100
     assert named <= set(CATALOGUE)
+
+
+def test_every_kind_of_package_has_a_word() -> None:
+    assert {f"package.{kind}" for kind in PACKAGES} <= set(CATALOGUE)
 
 
 def test_every_state_has_a_word() -> None:

@@ -6,6 +6,7 @@ import os
 from typing import Literal
 
 from services.common.i18n.console import CONSOLE
+from services.common.i18n.fidelity import FIDELITY
 from services.common.i18n.pages import PAGES
 
 __all__ = ["CATALOGUE", "LANGUAGES", "Language", "Translator", "choose_language", "console_language"]
@@ -13,7 +14,7 @@ __all__ = ["CATALOGUE", "LANGUAGES", "Language", "Translator", "choose_language"
 Language = Literal["en", "zh"]
 LANGUAGES: dict[Language, str] = {"en": "English", "zh": "中文"}
 
-CATALOGUE: dict[str, tuple[str, str]] = {**PAGES, **CONSOLE}
+CATALOGUE: dict[str, tuple[str, str]] = {**PAGES, **CONSOLE, **FIDELITY}
 """Key -> English, Chinese."""
 
 
