@@ -1,8 +1,8 @@
 """Quantises the stages one after the other on the calibration images.
 
 Each stage runs twice: in float32 on float maps, and in the KPU's integers on the bytes that the stages before it really
-give. The float maps set the output ranges; the difference of the two means, channel by channel, corrects the bias, so
-that errors do not add up from layer to layer (sequential bias correction: Nagel et al., 2019, section 4.2).
+give. The float maps set the scales; the difference of the two means, channel by channel, corrects the bias, so that
+errors do not add up from layer to layer (sequential bias correction: Nagel et al., 2019, section 4.2).
 """
 
 from __future__ import annotations
@@ -18,16 +18,10 @@ from services.trainer.convert.contract import ConvertOptions, Images
 from services.trainer.convert.kmodel_v3.activation import ramp
 from services.trainer.convert.kmodel_v3.kpu import Accumulator, KpuUnit
 from services.trainer.convert.kmodel_v3.layers import KpuConv
-from services.trainer.convert.kmodel_v3.lower import POOL_LEFT_TOP, POOL_MAX, Stage
-from services.trainer.convert.kmodel_v3.quantise import (
-    Doubles,
-    Scale,
-    input_offsets,
-    normalise,
-    quantise_weights,
-    range_scale,
-)
-from services.trainer.convert.kmodel_v3.registers import KPU_ROWS, ConvShape, rows
+from services.trainer.convert.kmodel_v3.quantise import Doubles, input_offsets, normalise, quantise_weights
+from services.trainer.convert.kmodel_v3.registers import Quantisation
+from services.trainer.convert.kmodel_v3.scales import MapStatistics, Reader, Scale, choose_scale, image_scale
+from services.trainer.convert.kmodel_v3.stages import IMAGE_MAP, POOL_LEFT_TOP, POOL_MAX, Lowered, Stage, readers
 from services.trainer.graph import InputSpec
 
 if TYPE_CHECKING:
@@ -35,8 +29,8 @@ if TYPE_CHECKING:
 
 __all__ = ["QuantisedStage", "calibrate"]
 
-BYTES = Scale(1.0, 0)  # the first layer eats the camera's bytes
 NO_TABLE = ramp(0)  # until the normalisation is known
+Bytes = npt.NDArray[np.float32]  # (c, n, h, w), whole numbers 0 to 255
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,81 +42,132 @@ class QuantisedStage:
     snr_db: float
 
 
-def calibrate(
-    stages: tuple[Stage, ...],
-    shapes: tuple[ConvShape, ...],
-    spec: InputSpec,
-    images_u8: Images,
-    options: ConvertOptions,
-) -> list[QuantisedStage]:
-    """Integer convolutions for all stages, with rows of KPU RAM assigned. Needs torch."""
+@dataclass(eq=False)
+class _Maps:
+    """Float map (n, c, h, w), bytes and scale of every map that is still to be read."""
+
+    real: dict[int, torch.Tensor]
+    data: dict[int, Bytes]
+    scales: dict[int, Scale]
+
+    def drop(self, index: int) -> None:
+        del self.real[index], self.data[index]
+
+
+def calibrate(lowered: Lowered, spec: InputSpec, images_u8: Images, options: ConvertOptions) -> list[QuantisedStage]:
+    """Integer convolutions for all stages, at their rows of KPU RAM. Needs torch."""
     import torch
 
     mean = np.asarray(spec.mean, np.float32)[:, None, None]
     std = np.asarray(spec.std, np.float32)[:, None, None]
-    real = torch.from_numpy((images_u8.astype(np.float32) / np.float32(255) - mean) / std)
-    bytes_in: npt.NDArray[np.float32] = np.ascontiguousarray(images_u8.transpose(1, 0, 2, 3), np.float32)
-    scale, done = BYTES, []
-    for i, (stage, shape) in enumerate(zip(stages, shapes, strict=True)):
-        with torch.no_grad():
-            sums = _convolve(stage, real)
-            real = _activate(stage, sums)
-        low, high = float(real.min()), float(real.max())
-        out = range_scale(low, high)
-        conv, factor, bias = _integers(stage, shape, scale, spec if i == 0 else None, options, rows_of(i, shape))
-        alu = Accumulator(conv)(bytes_in, 2 if stage.pool == POOL_LEFT_TOP else 1)
-        if options.bias_correction:
-            bias = sums.double().mean((0, 2, 3)).numpy() - alu.mean((1, 2, 3)) * factor
-        norm = normalise(stage, conv, factor, bias, out, options.prescale)
-        conv = replace(conv, norm_mul=norm.mul, norm_add=norm.add, norm_shift=norm.shift, activation=norm.table)
-        bytes_in = KpuUnit(conv, name=stage.name).finish(alu)
-        quality = snr_db(real.numpy().transpose(1, 0, 2, 3), (bytes_in - out.zero_point) * out.scale)
-        done.append(QuantisedStage(stage, conv, out, norm.prescale, quality))
-        scale = out
+    maps = _Maps(
+        {IMAGE_MAP: torch.from_numpy((images_u8.astype(np.float32) / np.float32(255) - mean) / std)},
+        {IMAGE_MAP: np.ascontiguousarray(images_u8.transpose(1, 0, 2, 3), np.float32)},
+        {IMAGE_MAP: image_scale(spec.mean, spec.std)},
+    )
+    done, read_by = [], readers(lowered.stages)
+    for i, stage in enumerate(lowered.stages):
+        done.append(_quantise(lowered, i, maps, read_by, options))
+        for source in set(stage.sources):
+            if read_by[source][-1] == i:
+                maps.drop(source)
     return done
 
 
-def rows_of(index: int, shape: ConvShape) -> tuple[int, int]:
-    """Source and target row: maps alternate between the top and the bottom of KPU RAM; the image lies at the top."""
-    used_in = rows(shape.in_channels, shape.height, shape.width)
-    used_out = rows(shape.out_channels, shape.out_height, shape.out_width)
-    return (KPU_ROWS - used_in, 0) if index % 2 == 0 else (0, KPU_ROWS - used_out)
+def _quantise(
+    lowered: Lowered, i: int, maps: _Maps, read_by: dict[int, list[int]], options: ConvertOptions
+) -> QuantisedStage:
+    """Stage `i`, whose inputs are in `maps`; puts its output there."""
+    import torch
+
+    stage = lowered.stages[i]
+    with torch.no_grad():
+        sums = _convolve(stage, _joined_real(stage, maps))
+        real = _activate(stage, sums)
+    out = _scale(lowered, i, real, maps.scales, read_by)
+    data = _joined_data(stage, maps)
+    conv, factor, bias = _integers(lowered, i, _joined_scale(stage, maps), options)
+    alu = Accumulator(conv)(data, 2 if stage.pool == POOL_LEFT_TOP else 1)
+    if options.bias_correction:
+        bias = sums.double().mean((0, 2, 3)).numpy() - alu.mean((1, 2, 3)) * factor
+    norm = normalise(stage, conv, factor, bias, out, options.prescale)
+    conv = replace(conv, norm_mul=norm.mul, norm_add=norm.add, norm_shift=norm.shift, activation=norm.table)
+    result = KpuUnit(conv, name=stage.name).finish(alu)
+    maps.real[i], maps.data[i], maps.scales[i] = real, result, out
+    quality = snr_db(real.numpy().transpose(1, 0, 2, 3), out.values(result))
+    return QuantisedStage(stage, conv, out, norm.prescale, quality)
 
 
-def _integers(
-    stage: Stage,
-    shape: ConvShape,
-    scale: Scale,
-    spec: InputSpec | None,
-    options: ConvertOptions,
-    position: tuple[int, int],
-) -> tuple[KpuConv, Doubles, Doubles]:
-    """The convolution without its normalisation, s_x*s_w (oc,), and the real bias (oc,).
+def _scale(
+    lowered: Lowered, i: int, real: torch.Tensor, scales: dict[int, Scale], read_by: dict[int, list[int]]
+) -> Scale:
+    """The scale for the output of stage `i`, which suits the stages that read it."""
+    stage = lowered.stages[i]
+    stats = MapStatistics(
+        real.amin((0, 2, 3)).double().numpy(),
+        real.amax((0, 2, 3)).double().numpy(),
+        real.var((0, 2, 3)).double().numpy(),
+    )
+    partner, found = None, []
+    for reader in (lowered.stages[index] for index in read_by[i]):
+        found.append(Reader(reader, None if reader.depthwise else reader.weight.astype(np.float64)))
+        if reader.joins:
+            other = next(source for source in reader.sources if source != i)
+            partner = scales.get(other, partner)
+    if partner is not None:
+        partner = partner.first(len(stats.low)) if len(partner.scale) >= len(stats.low) else None
+    return choose_scale(stage, stats, found, partner)
 
-    With `spec` the input normalisation is folded in: w/(255 std), bias - sum w*mean/std, padding byte 255*mean.
-    """
-    weight, bias = stage.weight.astype(np.float64), stage.bias.astype(np.float64)
-    pad_value = None
-    if spec is not None:
-        axis = (slice(None), None, None, None) if stage.depthwise else (None, slice(None), None, None)
-        std, mean = np.array(spec.std)[axis], np.array(spec.mean)[axis]
-        bias = bias - (weight * mean / std).sum((1, 2, 3))
-        weight = weight / (255 * std)
-        pad_value = round(min(max(255 * sum(spec.mean) / len(spec.mean), 0), 255))
-    quantised, weight_scale = quantise_weights(weight, options.weight_range)
-    zeros = np.zeros(shape.out_channels, np.int64)
+
+def _joined_real(stage: Stage, maps: _Maps) -> torch.Tensor:
+    import torch
+
+    parts = [maps.real[source] for source in stage.sources]
+    return (parts[0] if len(parts) == 1 else torch.cat(parts, 1))[:, : stage.in_channels]
+
+
+def _joined_data(stage: Stage, maps: _Maps) -> Bytes:
+    parts = [maps.data[source] for source in stage.sources]
+    return (parts[0] if len(parts) == 1 else np.concatenate(parts))[: stage.in_channels]
+
+
+def _joined_scale(stage: Stage, maps: _Maps) -> Scale:
+    scale, *others = (maps.scales[source] for source in stage.sources)
+    for other in others:
+        scale = scale.beside(other)
+    return scale.first(stage.in_channels)
+
+
+def _integers(lowered: Lowered, i: int, scale: Scale, options: ConvertOptions) -> tuple[KpuConv, Doubles, Doubles]:
+    """The convolution without its normalisation, s_x*s_w (oc,), and the real bias (oc,)."""
+    stage, shape = lowered.stages[i], lowered.shapes[i]
+    inputs = scale.scale[:, None, None, None] if stage.depthwise else scale.scale[:, None, None]
+    quantised, factor = quantise_weights(stage.weight * inputs, options.weight_range)
+    bias = stage.bias.astype(np.float64)
+    padding = scale.padding
+    if padding is not None:
+        quant = input_offsets(stage.kernel, padding)
+    else:  # the zero points' share is a constant, but for the padding
+        quant = Quantisation(pad_value=_nearest_byte(scale.zero_point), arg_x=-128)
+        zeros = scale.zero_point[:, None, None, None] if stage.depthwise else scale.zero_point[:, None, None]
+        bias = bias - factor * ((quantised - 128.0) * zeros).sum((1, 2, 3))
+    nothing = np.zeros(shape.out_channels, np.int64)
     conv = KpuConv(
         shape=shape,
-        source_row=position[0],
-        target_row=position[1],
-        quant=input_offsets(shape.kernel, scale.zero_point, pad_value),
+        source_row=lowered.places[stage.sources[0]],
+        target_row=lowered.places[i],
+        quant=quant,
         weights=quantised[:, 0] if shape.depthwise else quantised,
-        norm_mul=zeros,
-        norm_add=zeros,
-        norm_shift=zeros,
+        norm_mul=nothing,
+        norm_add=nothing,
+        norm_shift=nothing,
         activation=NO_TABLE,
     )
-    return conv, weight_scale * scale.scale, bias
+    return conv, factor, bias
+
+
+def _nearest_byte(zero_points: Doubles) -> int:
+    return round(min(max(float(zero_points.mean()), 0), 255))
 
 
 def _convolve(stage: Stage, x: torch.Tensor) -> torch.Tensor:
@@ -133,7 +178,7 @@ def _convolve(stage: Stage, x: torch.Tensor) -> torch.Tensor:
     stride = 2 if stage.pool == POOL_LEFT_TOP else 1
     groups = stage.weight.shape[0] if stage.depthwise else 1
     weight, bias = torch.from_numpy(stage.weight), torch.from_numpy(stage.bias)
-    return F.conv2d(x, weight, bias, stride, stage.weight.shape[2] // 2, groups=groups)
+    return F.conv2d(x, weight, bias, stride, stage.kernel // 2, groups=groups)
 
 
 def _activate(stage: Stage, sums: torch.Tensor) -> torch.Tensor:

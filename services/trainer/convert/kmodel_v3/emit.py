@@ -16,8 +16,9 @@ from services.trainer.convert.kmodel_v3.cpu_base import CpuLayer
 from services.trainer.convert.kmodel_v3.cpu_bytes import Dequantize
 from services.trainer.convert.kmodel_v3.cpu_float import FullyConnectedLayer, GlobalAveragePool2d
 from services.trainer.convert.kmodel_v3.layers import MAIN_MEM_OUT, KModel, Layer, Output
-from services.trainer.convert.kmodel_v3.lower import Lowered, lower
+from services.trainer.convert.kmodel_v3.lower import lower
 from services.trainer.convert.kmodel_v3.report import check_size, make_report
+from services.trainer.convert.kmodel_v3.stages import Lowered
 from services.trainer.convert.kmodel_v3.writer import write
 from services.trainer.graph import FullyConnected, Graph
 
@@ -30,7 +31,7 @@ def convert(graph: Graph, calibration_u8: Images, options: ConvertOptions) -> Co
     """See `services.trainer.convert.convert`. Output of the file: logits (or the last map, CHW) in float32."""
     lowered = lower(graph)
     images = calibration_images(graph, calibration_u8, options)
-    stages = calibrate(lowered.stages, lowered.shapes, graph.input, images, options)
+    stages = calibrate(lowered, graph.input, images, options)
     model = _assemble(stages, lowered)
     data = write(model)
     check_size(len(data), model.main_memory, options)
@@ -45,7 +46,8 @@ def _assemble(stages: list[QuantisedStage], lowered: Lowered) -> KModel:
     count = last.output_bytes
     address = _align(count)
     layers: list[Layer] = [*convs[:-1], last]
-    layers.append(Dequantize(1, 0, address, count, out.scale, -out.zero_point * out.scale))
+    scale = float(out.scale[0])
+    layers.append(Dequantize(1, 0, address, count, scale, -float(out.zero_point[0]) * scale))
     address, size, end = _append_tail(layers, lowered, address, count, shape.out_height * shape.out_width)
     lowest = min(min(conv.source_row, conv.target_row) for conv in convs)
     return KModel(tuple(layers), (Output(address, 4 * size),), _align(end), lowest)

@@ -1,177 +1,126 @@
-"""Turns a network into what the KPU can do: a chain of stride-1 convolutions with pooling, then a few CPU layers.
+"""Turns a network into what the KPU can do: stride-1 convolutions with pooling, then a few CPU layers.
 
 conv stride 2                      -> conv stride 1 + left-top pooling 2x2                          (exact)
 depthwise stride 2, 1x1 stride 1   -> depthwise stride 1, 1x1 + left-top pooling: the KPU cannot pool
                                       behind a depthwise convolution                                (exact)
 MaxPool 2x2                        -> maximum pooling of the convolution before it                  (exact)
 pooling with no place to go        -> a 1x1 identity convolution that pools
+Add                                -> a 1x1 convolution over both maps side by side, weights [I | I] (exact)
 GlobalAveragePool, FullyConnected  -> 1x1 convolution on the KPU, then the average
 Softmax at the end                 -> dropped: the file gives logits, the board's script takes the softmax
-x = (u8/255 - mean)/std            -> folded into the first convolution; padding is the byte 255*mean
+x = (u8/255 - mean)/std            -> the scale and zero point of the image
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field, replace
 
 import numpy as np
-import numpy.typing as npt
 
 from services.common.errors import UnsupportedModel
 from services.trainer.convert.common import check_weights, unsupported
-from services.trainer.convert.kmodel_v3.limits import check_stage, fits_kpu
-from services.trainer.convert.kmodel_v3.registers import ConvShape
-from services.trainer.graph import (
-    Activation,
-    Conv,
-    FullyConnected,
-    GlobalAveragePool,
-    Graph,
-    Layer,
-    MaxPool,
-    Softmax,
+from services.trainer.convert.kmodel_v3.limits import check_stage
+from services.trainer.convert.kmodel_v3.memory import place_maps
+from services.trainer.convert.kmodel_v3.registers import ConvShape, RowLayout
+from services.trainer.convert.kmodel_v3.stages import (
+    IMAGE_MAP,
+    POOL_LEFT_TOP,
+    POOL_MAX,
+    POOL_NONE,
+    Lowered,
+    Stage,
+    identity,
 )
+from services.trainer.convert.kmodel_v3.tail import split_tail, without_softmax
+from services.trainer.graph import Activation, Add, Conv, Graph, MaxPool, Shape
 
-__all__ = ["POOL_LEFT_TOP", "POOL_MAX", "POOL_NONE", "Lowered", "Stage", "lower"]
-
-POOL_NONE, POOL_MAX, POOL_LEFT_TOP = 0, 1, 5  # pool_type register
-Array = npt.NDArray[np.float32]
-
-
-@dataclass(frozen=True, eq=False)
-class Stage:
-    """One KPU convolution in real numbers: stride 1, padding kernel // 2, then activation, then pooling.
-
-    weight (oc, ic, k, k), depthwise (c, 1, k, k); bias (oc,).
-    """
-
-    name: str
-    weight: Array
-    bias: Array
-    depthwise: bool
-    activation: Activation
-    pool: int = POOL_NONE
-
-    def shape(self, height: int, width: int) -> ConvShape:
-        out_channels, _, kernel, _ = self.weight.shape
-        channels = out_channels if self.depthwise else self.weight.shape[1]
-        return ConvShape(channels, out_channels, height, width, kernel, self.depthwise, self.pool)
-
-
-@dataclass(frozen=True)
-class Lowered:
-    """KPU stages, then the float layers of the CPU, in order; `moved`: (layer, why) for what left the KPU."""
-
-    stages: tuple[Stage, ...]
-    shapes: tuple[ConvShape, ...]
-    tail: tuple[GlobalAveragePool | FullyConnected, ...]
-    moved: tuple[tuple[str, str], ...] = ()
-    notes: tuple[str, ...] = ()
+__all__ = ["lower"]
 
 
 @dataclass
 class _Lowering:
+    """`maps`: the stage that gives each layer's output. `readers`: how many layers read it."""
+
+    image: Shape
+    readers: Counter[int]
     stages: list[Stage] = field(default_factory=list)
-    pending: str = ""  # a depthwise layer whose stride 2 waits for the next 1x1 convolution
+    maps: dict[int, int] = field(default_factory=lambda: {-1: IMAGE_MAP})
+    waiting: set[int] = field(default_factory=set)  # depthwise stages whose stride 2 waits for the 1x1 behind them
+    beside: dict[int, int] = field(default_factory=dict)  # maps that have a place beside another, and which
+
+    def add(self, stage: Stage) -> int:
+        self.stages.append(stage)
+        return len(self.stages) - 1
+
+    def read(self, layer: int) -> int:
+        """The map of a layer's output; a stride that still waits gets an identity convolution of its own."""
+        at = self.maps[layer]
+        if at in self.waiting:
+            self.waiting.remove(at)
+            stage = self.stages[at]
+            self.maps[layer] = self.add(identity(f"{stage.name}.stride", len(stage.weight), at, POOL_LEFT_TOP))
+        return self.maps[layer]
+
+    def copy(self, at: int, name: str, padded: int = 0) -> int:
+        channels = self.image[0] if at == IMAGE_MAP else len(self.stages[at].weight)
+        return self.add(identity(name, channels, at, padded=padded))
 
 
 def lower(graph: Graph) -> Lowered:
     """Raises UnsupportedModel, naming the layer and what to change, where the KPU cannot follow the network."""
-    for i, (layer, sources) in enumerate(zip(graph.layers, graph.wiring(), strict=True)):
-        if sources != (i - 1,):
-            raise unsupported(layer.name, "a residual connection", "Use a network without Add.")
-    layers, notes = _without_softmax(graph)
-    layers, tail, moved = _split_tail(graph, layers)
-    sizes = dict(zip([layer.name for layer in graph.layers], graph.shapes(), strict=True))
-    state = _Lowering()
-    before: tuple[int, ...] = (graph.input.channels, graph.input.height, graph.input.width)
-    for layer in layers:
-        if isinstance(layer, Conv):
-            _lower_conv(state, layer, before)
-        elif isinstance(layer, MaxPool):
-            _lower_max_pool(state, layer, before)
-        before = sizes.get(layer.name, before)
-    _flush(state)
-    shapes = _check(state.stages, graph)
-    return Lowered(tuple(state.stages), shapes, tail, moved, notes)
-
-
-def _without_softmax(graph: Graph) -> tuple[list[Layer], tuple[str, ...]]:
-    layers = list(graph.layers)
-    notes: tuple[str, ...] = ()
-    if layers and isinstance(layers[-1], Softmax):
-        notes = (f"{layers[-1].name}: left out; the file gives logits, the script on the board takes the softmax",)
-        layers.pop()
-    for layer in layers:
-        if isinstance(layer, Softmax):
-            raise unsupported(layer.name, "softmax in the middle of the network", "Keep a softmax only at the end.")
-    if not layers or not isinstance(layers[0], Conv | MaxPool):
-        name = layers[0].name if layers else graph.name
+    graph, notes = without_softmax(graph)
+    if not graph.layers or not isinstance(graph.layers[0], Conv | MaxPool):
+        name = graph.layers[0].name if graph.layers else graph.name
         raise unsupported(name, "the network must begin with a convolution", "Put a convolution first.")
-    return layers, notes
+    body, tail, moved = split_tail(graph)
+    _check_all_read(graph)
+    wiring, shapes = body.wiring(), body.shapes()
+    image = (graph.input.channels, graph.input.height, graph.input.width)
+    state = _Lowering(image, Counter(source for sources in wiring for source in sources))
+    for i, (layer, sources) in enumerate(zip(body.layers, wiring, strict=True)):
+        before = image if sources[0] < 0 else shapes[sources[0]]
+        if isinstance(layer, Conv):
+            state.maps[i] = _lower_conv(state, layer, sources[0], before)
+        elif isinstance(layer, MaxPool):
+            state.maps[i] = _lower_max_pool(state, layer, sources[0], before)
+        elif isinstance(layer, Add):
+            state.maps[i] = _lower_add(state, layer, sources, before)
+    state.read(len(body.layers) - 1)
+    stages = tuple(state.stages)
+    conv_shapes = _check(stages, graph)
+    return Lowered(stages, conv_shapes, place_maps(stages, conv_shapes), tail, moved, notes)
 
 
-def _split_tail(
-    graph: Graph, layers: list[Layer]
-) -> tuple[list[Layer], tuple[GlobalAveragePool | FullyConnected, ...], tuple[tuple[str, str], ...]]:
-    """Convolutional part, CPU tail, and what left the KPU; a linear classifier joins the KPU part."""
-    cut = next((i for i, x in enumerate(layers) if isinstance(x, GlobalAveragePool | FullyConnected)), len(layers))
-    body, rest = layers[:cut], layers[cut:]
-    for layer in rest:
-        if not isinstance(layer, GlobalAveragePool | FullyConnected):
-            raise unsupported(
-                layer.name,
-                f"{type(layer).__name__} behind {rest[0].name}: the KPU works on maps of at least 4x4",
-                "Put all convolutions before the pooling.",
-            )
-        if isinstance(layer, FullyConnected):
-            check_weights(layer.name, layer.weight, layer.bias)
-            if layer.activation.kind == "leaky":
-                raise unsupported(layer.name, "a leaky ReLU on a fully connected layer", "Use ReLU or ReLU6 there.")
-    moved = []
-    if len(rest) >= 2 and isinstance(rest[0], GlobalAveragePool) and isinstance(rest[1], FullyConnected):
-        head = rest[1]
-        why = _why_not_on_kpu(graph, body, head)
-        if why:
-            moved.append((head.name, why))
-        else:
-            weight = np.ascontiguousarray(head.weight[:, :, None, None], np.float32)
-            body = [*body, Conv(head.name, weight, head.bias)]
-            rest = [rest[0], *rest[2:]]
-    named = {name for name, _ in moved}
-    tail = tuple(x for x in rest if isinstance(x, GlobalAveragePool | FullyConnected))
-    for layer in tail:
-        what = "fully connected layer" if isinstance(layer, FullyConnected) else "global average"
-        if layer.name not in named:
-            moved.append((layer.name, f"the KPU has no {what}"))
-    return body, tail, tuple(moved)
+def _check_all_read(graph: Graph) -> None:
+    """The last stage is the one that gives the output only if every layer leads to the last one."""
+    graph.shapes()
+    read = {source for sources in graph.wiring() for source in sources}
+    for i, layer in enumerate(graph.layers[:-1]):
+        if i not in read:
+            raise unsupported(layer.name, "no layer reads its output, and it is not the last", "Remove it.")
 
 
-def _why_not_on_kpu(graph: Graph, body: list[Layer], head: FullyConnected) -> str:
-    if head.activation.kind != "none":
-        return f"its {head.activation.kind} stands behind the average and cannot move before it"
-    shape = graph.shapes()[len(body) - 1]
-    return fits_kpu(ConvShape(head.weight.shape[1], head.weight.shape[0], shape[1], shape[2], 1, False, POOL_NONE))
-
-
-def _lower_conv(state: _Lowering, conv: Conv, before: tuple[int, ...]) -> None:
+def _lower_conv(state: _Lowering, conv: Conv, source: int, before: Shape) -> int:
     _check_conv(conv, before)
-    activation = conv.activation
-    kernel = conv.weight.shape[2]
     pool = POOL_LEFT_TOP if conv.stride == 2 else POOL_NONE
-    takes_pending = kernel == 1 and conv.stride == 1 and not conv.depthwise
-    if state.pending and not takes_pending:
-        _flush(state)
-    if state.pending:
-        pool, state.pending = POOL_LEFT_TOP, ""
-    if conv.depthwise and pool:
-        state.pending, pool = conv.name, POOL_NONE
+    takes_stride = conv.weight.shape[2] == 1 and conv.stride == 1 and not conv.depthwise and state.readers[source] == 1
+    if takes_stride and state.maps[source] in state.waiting:
+        at, pool = state.maps[source], POOL_LEFT_TOP
+        state.waiting.remove(at)
+    else:
+        at = state.read(source)
     weight = np.ascontiguousarray(conv.weight, np.float32)
     bias = np.ascontiguousarray(conv.bias, np.float32)
-    state.stages.append(Stage(conv.name, weight, bias, conv.depthwise, activation, pool))
+    stage = Stage(conv.name, weight, bias, conv.depthwise, conv.activation, pool, (at,))
+    if conv.depthwise and pool:
+        index = state.add(replace(stage, pool=POOL_NONE))
+        state.waiting.add(index)
+        return index
+    return state.add(stage)
 
 
-def _check_conv(conv: Conv, before: tuple[int, ...]) -> None:
+def _check_conv(conv: Conv, before: Shape) -> None:
     kernel = conv.weight.shape[2]
     check_weights(conv.name, conv.weight, conv.bias)
     if kernel not in (1, 3):
@@ -188,37 +137,15 @@ def _check_conv(conv: Conv, before: tuple[int, ...]) -> None:
         raise unsupported(conv.name, f"stride {conv.stride}", "Use stride 1 or 2.")
     if conv.stride == 2:
         _check_even(conv.name, before, "stride 2")
-    kind = conv.activation.kind
-    if kind == "leaky" and not 0 < conv.activation.slope <= 1:
-        raise unsupported(conv.name, f"a leaky slope of {conv.activation.slope}", "Use a slope above 0, at most 1.")
+    _check_slope(conv.name, conv.activation)
 
 
-def _lower_max_pool(state: _Lowering, pool: MaxPool, before: tuple[int, ...]) -> None:
-    if (pool.size, pool.stride) != (2, 2):
-        raise unsupported(pool.name, f"{pool.size}x{pool.size} pooling, stride {pool.stride}", "Use MaxPool 2x2.")
-    _check_even(pool.name, before, "pooling 2x2")
-    _flush(state)
-    last = state.stages[-1] if state.stages else None
-    if last is not None and last.pool == POOL_NONE and not last.depthwise:
-        state.stages[-1] = replace(last, pool=POOL_MAX)
-    else:
-        state.stages.append(_identity(pool.name, before[0], POOL_MAX))
+def _check_slope(name: str, activation: Activation) -> None:
+    if activation.kind == "leaky" and not 0 < activation.slope <= 1:
+        raise unsupported(name, f"a leaky slope of {activation.slope}", "Use a slope above 0, at most 1.")
 
 
-def _flush(state: _Lowering) -> None:
-    """Gives a waiting stride of a depthwise layer an identity convolution of its own."""
-    if state.pending:
-        channels = state.stages[-1].weight.shape[0]
-        state.stages.append(_identity(f"{state.pending}.stride", channels, POOL_LEFT_TOP))
-        state.pending = ""
-
-
-def _identity(name: str, channels: int, pool: int) -> Stage:
-    weight = np.eye(channels, dtype=np.float32)[:, :, None, None]
-    return Stage(name, weight, np.zeros(channels, np.float32), False, Activation.none(), pool)
-
-
-def _check_even(name: str, before: tuple[int, ...], what: str) -> None:
+def _check_even(name: str, before: Shape, what: str) -> None:
     if before[1] % 2 or before[2] % 2:
         raise unsupported(
             name,
@@ -227,15 +154,74 @@ def _check_even(name: str, before: tuple[int, ...], what: str) -> None:
         )
 
 
-def _check(stages: list[Stage], graph: Graph) -> tuple[ConvShape, ...]:
+def _lower_max_pool(state: _Lowering, pool: MaxPool, source: int, before: Shape) -> int:
+    if (pool.size, pool.stride) != (2, 2):
+        raise unsupported(pool.name, f"{pool.size}x{pool.size} pooling, stride {pool.stride}", "Use MaxPool 2x2.")
+    _check_even(pool.name, before, "pooling 2x2")
+    at = state.read(source)
+    if at != IMAGE_MAP and state.readers[source] == 1:
+        stage = state.stages[at]
+        if stage.pool == POOL_NONE and not stage.depthwise:
+            state.stages[at] = replace(stage, pool=POOL_MAX)
+            return at
+    return state.add(identity(pool.name, before[0], at, POOL_MAX))
+
+
+def _lower_add(state: _Lowering, add: Add, sources: tuple[int, ...], before: Shape) -> int:
+    _check_slope(add.name, add.activation)
+    a, b = (state.read(source) for source in sources)
+    eye = np.eye(before[0], dtype=np.float32)
+    if a == b:
+        return state.add(Stage(add.name, 2 * eye[:, :, None, None], 0 * eye[0], False, add.activation, sources=(a,)))
+    a, b = _side_by_side(state, add.name, a, b, before)
+    padded = before[0] if a == IMAGE_MAP else len(state.stages[a].weight)
+    first = np.eye(before[0], padded, dtype=np.float32)
+    weight = np.ascontiguousarray(np.concatenate([first, eye], 1)[:, :, None, None])
+    return state.add(Stage(add.name, weight, 0 * eye[0], False, add.activation, sources=(a, b)))
+
+
+def _side_by_side(state: _Lowering, name: str, a: int, b: int, shape: Shape) -> tuple[int, int]:
+    """The two maps, or copies of them, the first of which ends with a full row; neither lies beside a third."""
+    if state.beside.get(a) == b and (a, b) in {stage.sources for stage in state.stages}:
+        return a, b
+    channels, _, width = shape
+    groups = RowLayout.of(width).groups
+    padded = -(-channels // groups) * groups
+    if a in state.beside:
+        a = state.copy(a, f"{name}.copy")
+    if b in state.beside:
+        b = state.copy(b, f"{name}.copy")
+    if padded != channels:
+        a, b = _full_rows(state, name, a, b, padded)
+    state.beside |= {a: b, b: a}
+    return a, b
+
+
+def _full_rows(state: _Lowering, name: str, a: int, b: int, padded: int) -> tuple[int, int]:
+    """Gives one of the two maps channels of zeros, so that the other can begin with the next row."""
+    if _grows(state, b) and not _grows(state, a):
+        a, b = b, a
+    if not _grows(state, a):
+        return state.copy(a, f"{name}.copy", padded), b
+    stage = state.stages[a]
+    extra = ((0, padded - len(stage.weight)), (0, 0), (0, 0), (0, 0))
+    state.stages[a] = replace(stage, weight=np.pad(stage.weight, extra), bias=np.pad(stage.bias, extra[0]))
+    return a, b
+
+
+def _grows(state: _Lowering, at: int) -> bool:
+    return at != IMAGE_MAP and not state.stages[at].depthwise
+
+
+def _check(stages: tuple[Stage, ...], graph: Graph) -> tuple[ConvShape, ...]:
     """Walks the sizes through the stages and checks each against the KPU's limits."""
-    height, width = graph.input.height, graph.input.width
+    if not stages:
+        raise UnsupportedModel("MODEL_EMPTY", f"{graph.name}: no layer runs on the KPU.", fix="Add a convolution.")
+    sizes = {IMAGE_MAP: (graph.input.height, graph.input.width)}
     shapes = []
     for i, stage in enumerate(stages):
-        shape = stage.shape(height, width)
+        shape = stage.shape(*sizes[stage.sources[0]])
         check_stage(stage.name, shape, to_main_memory=i == len(stages) - 1)
         shapes.append(shape)
-        height, width = shape.out_height, shape.out_width
-    if not shapes:
-        raise UnsupportedModel("MODEL_EMPTY", f"{graph.name}: no layer runs on the KPU.", fix="Add a convolution.")
+        sizes[i] = (shape.out_height, shape.out_width)
     return tuple(shapes)

@@ -22,18 +22,17 @@ from services.trainer.convert.common import unsupported
 from services.trainer.convert.kmodel_v3.activation import X_MAX, X_MIN, ActivationTable, leaky, ramp
 from services.trainer.convert.kmodel_v3.kpu import accumulator_bounds
 from services.trainer.convert.kmodel_v3.layers import KpuConv
-from services.trainer.convert.kmodel_v3.lower import Stage
 from services.trainer.convert.kmodel_v3.registers import Quantisation
+from services.trainer.convert.kmodel_v3.scales import Scale
+from services.trainer.convert.kmodel_v3.stages import Stage
 
 __all__ = [
     "MAX_PRESCALE",
     "MIN_PRESCALE",
     "Normalisation",
-    "Scale",
     "input_offsets",
     "normalise",
     "quantise_weights",
-    "range_scale",
 ]
 
 MIN_PRESCALE, MAX_PRESCALE = 10, 18
@@ -43,27 +42,6 @@ MAX_NORM_SHIFT = 15
 MSE_CLIPS = np.linspace(1.0, 0.6, 21)
 
 Doubles = npt.NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class Scale:
-    """value = scale * (byte - zero_point)."""
-
-    scale: float
-    zero_point: int
-
-    @property
-    def range(self) -> tuple[float, float]:
-        return -self.zero_point * self.scale, (255 - self.zero_point) * self.scale
-
-
-def range_scale(low: float, high: float) -> Scale:
-    """The scale that covers [low, high] and holds 0 exactly; a map of zeros gets the range [0, 1]."""
-    low, high = min(low, 0.0), max(high, 0.0)
-    if high - low < 1e-12:
-        high = 1.0
-    scale = (high - low) / 255
-    return Scale(scale, round(-low / scale))
 
 
 def quantise_weights(
@@ -86,10 +64,10 @@ def quantise_weights(
     return steps.astype(np.uint8).reshape(weight.shape), scale
 
 
-def input_offsets(kernel: int, zero_point: int, pad_value: int | None = None) -> Quantisation:
-    """Accumulator terms for an input with `zero_point`; `pad_value` where padding is another byte (first layer)."""
+def input_offsets(kernel: int, zero_point: int) -> Quantisation:
+    """Accumulator terms for an input with one zero point, which is the padding byte too."""
     return Quantisation(
-        pad_value=zero_point if pad_value is None else pad_value,
+        pad_value=zero_point,
         arg_x=-WEIGHT_ZERO,
         arg_w=-zero_point,
         arg_add=kernel * kernel * WEIGHT_ZERO * zero_point,
@@ -115,7 +93,7 @@ def normalise(stage: Stage, conv: KpuConv, factor: Doubles, bias: Doubles, out: 
     """
     low, high = accumulator_bounds(conv)
     for bits in range(min(prescale, MAX_PRESCALE), MIN_PRESCALE - 1, -1):
-        attempt = _normalise_with(stage, factor / out.scale, bias / out.scale, out.zero_point, bits)
+        attempt = _normalise_with(stage, factor / out.scale, bias / out.scale, out, bits)
         if attempt is not None and _fits(attempt, low, high):
             return attempt
     raise unsupported(
@@ -126,9 +104,7 @@ def normalise(stage: Stage, conv: KpuConv, factor: Doubles, bias: Doubles, out: 
     )
 
 
-def _normalise_with(
-    stage: Stage, ratio: Doubles, offset: Doubles, zero_point: int, prescale: int
-) -> Normalisation | None:
+def _normalise_with(stage: Stage, ratio: Doubles, offset: Doubles, out: Scale, prescale: int) -> Normalisation | None:
     slopes = ratio * 2.0**prescale
     spare = np.floor(np.log2((NORM_MUL_LIMIT - 1) / slopes))
     if spare.min() < 0:
@@ -136,10 +112,10 @@ def _normalise_with(
     shift = np.minimum(spare, MAX_NORM_SHIFT).astype(np.int64)
     mul = np.rint(slopes * 2.0**shift).astype(np.int64)
     is_leaky = stage.activation.kind == "leaky"
-    add = np.rint((offset + (0 if is_leaky else zero_point)) * 2.0**prescale)
+    add = np.rint((offset + (0 if is_leaky else out.zero_point)) * 2.0**prescale)
     if np.abs(add).max() >= 2**31:
         return None
-    table = leaky(stage.activation.slope, zero_point, prescale) if is_leaky else ramp(prescale)
+    table = leaky(stage.activation.slope, int(out.zero_point[0]), prescale) if is_leaky else ramp(prescale)
     return Normalisation(mul, add.astype(np.int64), shift, table, prescale)
 
 

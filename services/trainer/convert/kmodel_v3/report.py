@@ -20,9 +20,9 @@ from services.trainer.convert.kmodel_v3 import TARGET_ID
 from services.trainer.convert.kmodel_v3.calibrate import QuantisedStage
 from services.trainer.convert.kmodel_v3.kpu import Rounding
 from services.trainer.convert.kmodel_v3.layers import KModel
-from services.trainer.convert.kmodel_v3.lower import Lowered
 from services.trainer.convert.kmodel_v3.registers import KPU_ROWS, ConvShape, rows
 from services.trainer.convert.kmodel_v3.simulate import KModelSimulator
+from services.trainer.convert.kmodel_v3.stages import Lowered
 from services.trainer.graph import FullyConnected, Graph, Softmax
 
 __all__ = ["REFUSE_BYTES", "WARN_BYTES", "check_size", "make_report"]

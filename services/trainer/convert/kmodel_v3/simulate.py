@@ -1,8 +1,9 @@
 """Runs a kmodel V3 file as the board would, to the bit, on numpy alone.
 
-KPU RAM is followed as whole feature maps: before anything runs, every convolution must find at its source rows a map of
-exactly its input shape that nothing has overwritten. A file that breaks this is refused, where a board would compute on
-whatever the rows hold.
+KPU RAM is followed as whole feature maps: before anything runs, every convolution must find at its source rows maps of
+its input size that nothing has overwritten: one that has all its channels or more, or several side by side, each
+ending with a full row, which the KPU's addressing cannot tell from one. A file that breaks this is refused, where a
+board would compute on whatever the rows hold.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from services.trainer.convert.kmodel_v3.cpu_bytes import AddPadding, Upload
 from services.trainer.convert.kmodel_v3.kpu import KpuUnit, Rounding
 from services.trainer.convert.kmodel_v3.layers import KModel, KpuConv
 from services.trainer.convert.kmodel_v3.reader import read
-from services.trainer.convert.kmodel_v3.registers import KPU_ROWS, rows
+from services.trainer.convert.kmodel_v3.registers import KPU_ROWS, RowLayout, rows
 
 __all__ = ["KModelSimulator", "Rounding"]
 
@@ -46,12 +47,19 @@ class _Map:
     def end(self) -> int:
         return self.row + rows(*self.shape)
 
+    @property
+    def full_rows(self) -> bool:
+        """Whether its last row has no room for another channel."""
+        return self.shape[0] % RowLayout.of(self.shape[2]).groups == 0
+
 
 @dataclass
 class _Step:
+    """`sources`: the maps side by side that a convolution reads, and how many channels of each."""
+
     layer: KpuConv | CpuLayer
     unit: KpuUnit | None = None
-    source: _Map | None = None
+    sources: tuple[tuple[_Map, int], ...] = ()
     target: _Map | None = None
     finished: list[_Map] = field(default_factory=list)  # maps nobody reads after this step
 
@@ -99,7 +107,7 @@ class KModelSimulator:
         }
         for step in self._steps:
             if step.unit is not None:
-                result = step.unit(maps[id(step.source)])
+                result = step.unit(_side_by_side([maps[id(m)][:channels] for m, channels in step.sources]))
                 self._store(step, result, maps, memory)
             elif isinstance(step.layer, AddPadding | Upload):
                 maps[id(step.target)] = _to_kpu(step.layer, memory)
@@ -135,32 +143,46 @@ class KModelSimulator:
             if work > MAX_WORK:
                 raise self._refuse(i, f"more than {MAX_WORK:.0e} multiply-adds for one image")
             steps.append(step)
-        for step_map in {id(m): m for s in steps for m in (s.source, s.target) if m is not None}.values():
-            if step_map.last_use >= 0:
-                steps[step_map.last_use].finished.append(step_map)
         for i, step in enumerate(steps):
-            if step.target is not None and step.target.last_use < 0:
-                steps[i].finished.append(step.target)
+            if step.target is not None:
+                steps[max(i, step.target.last_use)].finished.append(step.target)
+        steps[max(0, self._input.last_use)].finished.append(self._input)
         return steps
 
     def _plan_conv(self, i: int, conv: KpuConv, live: list[_Map]) -> _Step:
         shape = conv.shape
-        wanted = (shape.in_channels, shape.height, shape.width)
-        source = next((m for m in live if m.row == conv.source_row and m.shape == wanted), None)
-        if source is None:
-            raise self._refuse(i, f"no map of shape {wanted} is in KPU RAM at row {conv.source_row}")
-        source.last_use = i
+        sources = self._find(i, conv, live)
+        for source, _ in sources:
+            source.last_use = i
         if min(shape.out_height, shape.out_width) < 1:
             raise self._refuse(i, f"the output of {shape} is empty")
         if shape.pool in UNCHECKED_POOLS:
             raise self._refuse(i, f"nobody has checked how pool type {shape.pool} rounds or pads on the KPU")
         out = (shape.out_channels, shape.out_height, shape.out_width)
-        if conv.target_row < source.end and source.row < conv.target_row + rows(*out):
+        read_to = conv.source_row + rows(shape.in_channels, shape.height, shape.width)
+        if conv.target_row < read_to and conv.source_row < conv.target_row + rows(*out):
             raise self._refuse(i, f"its output rows from {conv.target_row} overlap its input rows")
         target = self._allocate(i, conv.target_row, out, live)
         if conv.to_main_memory:
             self._check_span(i, (conv.output, conv.output_bytes))
-        return _Step(conv, KpuUnit(conv, self.rounding, f"{i} ({conv.NAME})"), source, target)
+        return _Step(conv, KpuUnit(conv, self.rounding, f"{i} ({conv.NAME})"), sources, target)
+
+    def _find(self, i: int, conv: KpuConv, live: list[_Map]) -> tuple[tuple[_Map, int], ...]:
+        """The maps whose channels the convolution reads, from its source row on."""
+        shape, row = conv.shape, conv.source_row
+        found: list[tuple[_Map, int]] = []
+        missing = shape.in_channels
+        while missing > 0:
+            here = next((m for m in live if m.row == row and m.shape[1:] == (shape.height, shape.width)), None)
+            if here is None or (here.shape[0] < missing and not here.full_rows):
+                wanted = (shape.in_channels, shape.height, shape.width)
+                what = f"no map of shape {wanted} is in KPU RAM at row {conv.source_row}"
+                found_some = f": {shape.in_channels - missing} channels are, none at row {row}" if found else ""
+                raise self._refuse(i, what + found_some)
+            found.append((here, min(missing, here.shape[0])))
+            missing -= here.shape[0]
+            row = here.end
+        return tuple(found)
 
     def _allocate(self, i: int, row: int, shape: Shape, live: list[_Map]) -> _Map:
         new = _Map(row, shape)
@@ -201,6 +223,10 @@ class KModelSimulator:
             fix="Convert the network again; the file is damaged or was made for another chip.",
             offset=str(offset),
         )
+
+
+def _side_by_side(maps: list[npt.NDArray[np.float32]]) -> npt.NDArray[np.float32]:
+    return maps[0] if len(maps) == 1 else np.concatenate(maps)
 
 
 @cache

@@ -1,13 +1,59 @@
-"""The KPU in whole Python numbers, one pixel at a time: written from the formulas, apart from the simulator."""
+"""The KPU in whole Python numbers, one pixel at a time: written from the formulas, apart from the simulator.
+
+`Ram` is its RAM as plain bytes. A convolution finds its pixels there by the address registers alone, so it knows
+nothing of which maps lie where.
+"""
 
 from __future__ import annotations
 
 import numpy as np
 
-from services.trainer.convert.kmodel_v3.layers import KpuConv
+from services.trainer.convert.kmodel_v3.layers import KModel, KpuConv
+from services.trainer.convert.kmodel_v3.registers import decode
 
+ROW = 64
 LEFT_TOP = 5
 MAXIMUM = 1
+
+
+class Ram:
+    """2 MiB, full of rubbish until something is written. Every byte that is read must have been written."""
+
+    def __init__(self) -> None:
+        self.cells: dict[int, int] = {}
+
+    def load(self, base: int, groups: int, channel_switch: int, row_switch: int, shape: tuple) -> np.ndarray:
+        places = self._places(base, groups, channel_switch, row_switch, shape)
+        return np.array([self.cells[place] for place in places]).reshape(shape)
+
+    def store(self, base: int, groups: int, channel_switch: int, row_switch: int, values: np.ndarray) -> None:
+        places = self._places(base, groups, channel_switch, row_switch, values.shape)
+        self.cells.update(zip(places, values.ravel().tolist(), strict=True))
+
+    @staticmethod
+    def _places(base: int, groups: int, channel_switch: int, row_switch: int, shape: tuple) -> list[int]:
+        return [
+            (base + c // groups * channel_switch + y * row_switch) * ROW + c % groups * (ROW // groups) + x
+            for c in range(shape[0])
+            for y in range(shape[1])
+            for x in range(shape[2])
+        ]
+
+
+def run_model(model: KModel, image: np.ndarray) -> np.ndarray:
+    """image (c, h, w) of bytes to the bytes of the last map, through KPU RAM."""
+    ram, result = Ram(), image
+    for layer in model.layers:
+        if not isinstance(layer, KpuConv):
+            continue
+        f = decode(layer.registers())
+        source = (f["image_src_addr"], f["coef_group"], f["channel_switch_addr"], f["row_switch_addr"])
+        target = (f["image_dst_addr"], f["wb_group"], f["wb_channel_switch_addr"], f["wb_row_switch_addr"])
+        if layer is model.layers[0]:
+            ram.store(*source, image)
+        result = run(layer, ram.load(*source, (f["i_ch_num"] + 1, f["i_col_high"] + 1, f["i_row_wid"] + 1)))
+        ram.store(*target, result)
+    return result
 
 
 def run(conv: KpuConv, image: np.ndarray, half_even: bool = False) -> np.ndarray:

@@ -9,8 +9,9 @@ import torch.nn.functional as F
 
 from services.common.errors import UnsupportedModel
 from services.trainer.convert.kmodel_v3.limits import check_stage
-from services.trainer.convert.kmodel_v3.lower import Lowered, lower
+from services.trainer.convert.kmodel_v3.lower import lower
 from services.trainer.convert.kmodel_v3.registers import ConvShape
+from services.trainer.convert.kmodel_v3.stages import IMAGE_MAP, Lowered
 from services.trainer.graph import (
     Activation,
     Conv,
@@ -27,16 +28,18 @@ from tests.trainer.convert.networks import classifier, conv, graph, pictures, po
 def run_stages(lowered: Lowered, network: Graph, images: np.ndarray) -> np.ndarray:
     """The stages in float32 with the pooling spelled out, then the CPU tail."""
     x = (torch.from_numpy(images).float() / 255 - network.input.mean[0]) / network.input.std[0]
-    for stage in lowered.stages:
+    maps = {IMAGE_MAP: x}
+    for i, stage in enumerate(lowered.stages):
         kernel = stage.weight.shape[2]
         groups = stage.weight.shape[0] if stage.depthwise else 1
         weight, bias = torch.from_numpy(stage.weight), torch.from_numpy(stage.bias)
+        x = torch.cat([maps[source] for source in stage.sources], 1)[:, : stage.in_channels]
         x = F.conv2d(x, weight, bias, padding=kernel // 2, groups=groups)
         act = stage.activation
         x = {"none": lambda t: t, "relu": F.relu, "relu6": F.relu6}.get(
             act.kind, lambda t, slope=act.slope: F.leaky_relu(t, slope)
         )(x)
-        x = {0: lambda t: t, 1: lambda t: F.max_pool2d(t, 2), 5: lambda t: t[:, :, ::2, ::2]}[stage.pool](x)
+        maps[i] = x = {0: lambda t: t, 1: lambda t: F.max_pool2d(t, 2), 5: lambda t: t[:, :, ::2, ::2]}[stage.pool](x)
     for layer in lowered.tail:
         assert isinstance(layer, GlobalAveragePool)
         x = x.mean((2, 3))

@@ -8,17 +8,18 @@ from services.trainer.convert.common import snr_db
 from services.trainer.convert.contract import ConvertOptions
 from services.trainer.convert.kmodel_v3.calibrate import calibrate
 from services.trainer.convert.kmodel_v3.lower import lower
-from services.trainer.convert.kmodel_v3.quantise import quantise_weights, range_scale
+from services.trainer.convert.kmodel_v3.quantise import quantise_weights
+from services.trainer.convert.kmodel_v3.scales import range_scale
 from services.trainer.graph import Activation
 from tests.trainer.convert.networks import conv, graph, pictures
 
 
 @pytest.mark.parametrize(("low", "high"), [(0.0, 6.0), (-1.5, 4.0), (-3.0, -1.0), (2.0, 3.0), (0.0, 0.0)])
 def test_a_range_holds_zero_exactly_and_covers_its_ends(low: float, high: float) -> None:
-    scale = range_scale(low, high)
-    assert 0 <= scale.zero_point <= 255
-    assert scale.range[0] <= low + scale.scale / 2
-    assert scale.range[1] >= high - scale.scale / 2
+    scale = range_scale(np.array([low]), np.array([high]))
+    assert scale.padding is not None
+    assert scale.range[0] <= low + scale.scale[0] / 2
+    assert scale.range[1] >= high - scale.scale[0] / 2
 
 
 def test_weights_are_within_half_a_step_of_their_channel() -> None:
@@ -49,7 +50,7 @@ def stages_of(bias: float = 0.0, **options: int) -> list:
     layer = conv("stem", (3, 8), activation=Activation.relu())
     layer.bias[:] += np.float32(bias)
     lowered = lower(graph(layer, conv("head", (8, 4), kernel=1, activation=Activation.none())))
-    return calibrate(lowered.stages, lowered.shapes, graph(layer).input, pictures(6)[0], ConvertOptions(**options))
+    return calibrate(lowered, graph(layer).input, pictures(6)[0], ConvertOptions(**options))
 
 
 def test_the_prescale_goes_down_where_sums_would_leave_36_bits() -> None:
@@ -57,7 +58,7 @@ def test_the_prescale_goes_down_where_sums_would_leave_36_bits() -> None:
     wide = conv("wide", (8, 4), kernel=1, activation=Activation.relu6())
     wide.weight[:] *= np.float32(2e3)
     lowered = lower(graph(conv("stem", (3, 8)), wide))
-    done = calibrate(lowered.stages, lowered.shapes, graph(wide).input, pictures(6)[0], ConvertOptions())
+    done = calibrate(lowered, graph(wide).input, pictures(6)[0], ConvertOptions())
     assert 10 <= done[1].prescale < 16
 
 
@@ -66,7 +67,7 @@ def test_sums_that_fit_at_no_prescale_are_refused() -> None:
     wide.weight[:] *= np.float32(1e8)
     lowered = lower(graph(conv("stem", (3, 8)), wide))
     with pytest.raises(UnsupportedModel, match="layer wide: a sum can leave the KPU's 36 bits") as caught:
-        calibrate(lowered.stages, lowered.shapes, graph(wide).input, pictures(6)[0], ConvertOptions())
+        calibrate(lowered, graph(wide).input, pictures(6)[0], ConvertOptions())
     assert caught.value.reason == "SUM_OUTSIDE_36_BITS"
 
 
