@@ -13,6 +13,7 @@ from services.rpc.boardloop.trainer.v1 import trainer_pb2
 from services.trainer.choices import MAX_ACCURACY_DROP
 from services.trainer.evaluate import Evaluation
 from services.trainer.models import Job, JobEpoch, Model, ModelFile
+from services.trainer.packages import kinds
 
 __all__ = ["file_message", "job_message", "model_message"]
 
@@ -67,6 +68,7 @@ def file_message(file: ModelFile) -> trainer_pb2.ConvertedFile:
         ram_bytes=file.ram_bytes,
         report_json=json.dumps(file.report),
         fidelity_json=json.dumps(file.fidelity),
+        packages=kinds(file.target),
     )
 
 

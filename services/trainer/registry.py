@@ -23,7 +23,7 @@ from services.common.errors import NotFound
 from services.common.objects import ObjectStore
 from services.trainer.models import Job, Model, ModelFile
 
-__all__ = ["ConversionResult", "Golden", "Registry"]
+__all__ = ["BLOCK_BYTES", "ConversionResult", "Golden", "Registry"]
 
 BLOCK_BYTES = 1024 * 1024
 CHECKPOINT_NAME = "checkpoint.pt"

@@ -18,10 +18,12 @@ from services.trainer.convert import TARGETS
 from services.trainer.datasets import Datasets
 from services.trainer.jobs import Jobs
 from services.trainer.messages import file_message, job_message, model_message
+from services.trainer.packages import build, kinds
+from services.trainer.packages.stored import stored_content
 from services.trainer.parameters import choices, resolved
 from services.trainer.pipeline import Pipeline
 from services.trainer.prediction import Predictor
-from services.trainer.registry import Registry
+from services.trainer.registry import BLOCK_BYTES, Registry
 from services.trainer.settings import TrainerSettings
 from services.trainer.store import ENDED, JobStore
 
@@ -119,7 +121,13 @@ class ModelService(trainer_pb2_grpc.ModelServiceServicer):
     def DownloadModel(
         self, request: pb.DownloadModelRequest, context: grpc.ServicerContext
     ) -> Iterator[pb.DownloadModelResponse]:
-        for index, (name, size, data) in enumerate(self._rooms.registry.blocks(request.model_id, request.target)):
+        registry = self._rooms.registry
+        if request.package:
+            content = stored_content(registry, request.model_id, request.target, request.flash_address)
+            blocks = _in_blocks(*build(request.package, content))
+        else:
+            blocks = registry.blocks(request.model_id, request.target)
+        for index, (name, size, data) in enumerate(blocks):
             yield pb.DownloadModelResponse(file_name="" if index else name, size_bytes=size, data=data)
 
     def ConvertModel(self, request: pb.ConvertModelRequest, context: grpc.ServicerContext) -> pb.ConvertModelResponse:
@@ -142,6 +150,7 @@ class ModelService(trainer_pb2_grpc.ModelServiceServicer):
                 board_type=target.board_type,
                 format=target.format,
                 description=target.description,
+                packages=kinds(target.id),
             )
             for target in TARGETS.values()
         ]
@@ -159,6 +168,12 @@ class ModelService(trainer_pb2_grpc.ModelServiceServicer):
             for pixels, output in zip(golden.inputs, golden.outputs, strict=True)
         ]
         return pb.GetGoldenResponse(width=width, height=height, channels=channels, cases=cases)
+
+
+def _in_blocks(name: str, data: bytes) -> Iterator[tuple[str, int, bytes]]:
+    """As Registry.blocks gives them."""
+    for offset in range(0, len(data), BLOCK_BYTES):
+        yield name, len(data), data[offset : offset + BLOCK_BYTES]
 
 
 def add_services(server: RpcServer, rooms: Rooms) -> None:

@@ -279,6 +279,9 @@ class Trainer(tg.TrainingServiceServicer, tg.ModelServiceServicer):
     def DownloadModel(self, request: t.DownloadModelRequest, context: Any) -> Iterator[t.DownloadModelResponse]:
         self.GetModel(t.GetModelRequest(model_id=request.model_id), context)
         name = "model.kmodel" if request.target else 'float "1".pt'
+        if request.package:
+            self.asked = request
+            name = "model-k210.zip"
         for begin in range(0, len(MODEL_FILE), 1 << 20):
             block = t.DownloadModelResponse(data=MODEL_FILE[begin : begin + (1 << 20)])
             if not begin:
@@ -330,6 +333,7 @@ def converted(target: str, form: str, name: str) -> t.ConvertedFile:
         target=target, format=form, file_name=name, size_bytes=870_432, sha256="c0" * 32,
         evaluation=evaluation([[41, 4], [6, 29]]), agreement=0.9875, ram_bytes=1_268_000,
         report_json=json.dumps(canned_report(target)),
+        packages=["k210-zip", "kfpkg"] if target == TARGET else ["files"],
         fidelity_json=json.dumps(canned_fidelity(target, LABELS).to_json()),
     )  # fmt: skip
 

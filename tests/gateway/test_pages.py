@@ -300,6 +300,10 @@ def test_a_model_is_compared_downloaded_and_released(tab: Tab, site: Site) -> No
         tab.at("model-download").click()
         tab.at("download-k210-kmodel-v3").click()
     assert download.value.suggested_filename == "model.kmodel"
+    with tab.page.expect_download() as package:
+        tab.at("model-download").click()
+        tab.at("download-k210-kmodel-v3-k210-zip").click()
+    assert package.value.suggested_filename == "model-k210.zip"
     tab.at("model-release").click()
     tab.at("release-name").fill("spring")
     tab.choose("release-boards", "line 1 · k210")

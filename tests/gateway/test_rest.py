@@ -164,6 +164,18 @@ def test_a_model_file_comes_whole(door: Door, world: World, job: str, target: st
     assert answer.headers["content-disposition"] == f'attachment; filename="{name}"'
 
 
+def test_a_file_comes_packed_for_its_board(door: Door, world: World, job: str) -> None:
+    model = world.trainer.finish(job)
+    assert door.admin.get(f"/models/{model}").json()["files"][0]["packages"] == ["k210-zip", "kfpkg"]
+    answer = door.admin.get(f"/models/{model}/files/{TARGET}/packages/kfpkg", params={"address": 0x500000})
+    assert answer.content == MODEL_FILE
+    assert answer.headers["content-disposition"] == 'attachment; filename="model-k210.zip"'
+    asked = world.trainer.asked
+    assert (asked.target, asked.package, asked.flash_address) == (TARGET, "kfpkg", 0x500000)
+    wrong = door.admin.get(f"/models/{model}/files/{TARGET}/packages/kfpkg", params={"address": -1})
+    assert (wrong.status_code, wrong.json()["error"]["metadata"]) == (422, {"field": "query.address"})
+
+
 def test_a_download_that_fails_does_so_before_the_first_byte(door: Door) -> None:
     answer = door.admin.get("/models/0123456789ab/files/float")
     assert (answer.status_code, answer.json()["error"]["reason"]) == (404, "UNKNOWN_MODEL")

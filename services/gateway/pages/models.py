@@ -8,9 +8,10 @@ from fastapi import Request
 from fastapi.responses import RedirectResponse
 from nicegui import ui
 
+from services.gateway.pages.convert_dialog import convert_dialog
 from services.gateway.pages.layout import Page, button, empty, find_project, html, mark, open_page
 from services.gateway.pages.matrix import class_table, confusion_matrix
-from services.gateway.pages.release_dialog import release_dialog
+from services.gateway.pages.release_dialog import releasable, release_dialog
 from services.gateway.pages.words import date, kilobytes, percent
 from services.rpc.boardloop.collector.v1 import collector_pb2 as collector
 from services.rpc.boardloop.trainer.v1 import trainer_pb2 as trainer
@@ -61,6 +62,7 @@ class Models:
                     html(f'<a class="btn primary" href="{link}">{t("models.go_training")}</a>')
                 return
             model = next((one for one in self._models if one.id == self._chosen), self._models[0])
+            self._chosen = model.id
             with ui.element("div").classes("split"):
                 with ui.element("section").classes("card stack tight").props(mark("models")):
                     for one in self._models:
@@ -104,16 +106,25 @@ class Models:
                     self._download(t("models.checkpoint"), model.id, "float")
                     for file in model.files:
                         self._download(f"{file.file_name} · {kilobytes(file.size_bytes)}", model.id, file.target)
+                        for kind in file.packages:
+                            link = f"{file.target}/packages/{kind}"
+                            self._download(f"{t(f'package.{kind}')} · {file.target}", model.id, link)
+                convert = convert_dialog(self._page, model, self._converted)
+                button(t("convert.button"), "plain", convert, icon="developer_board", test="model-convert")
                 open_dialog = release_dialog(self._page, self._project, model)
                 release = button(
                     t("models.release"), "primary", open_dialog, icon="rocket_launch", test="model-release"
                 )
-                release.set_enabled(bool(model.files))
+                release.set_enabled(bool(releasable(model)))
+
+    def _converted(self, file: trainer.ConvertedFile) -> None:
+        self._page.context.live.models(self._project.id).refresh()
+        ui.navigate.to(f"/projects/{self._project.id}/models/{self._chosen}/fidelity/{file.target}")
 
     def _download(self, text: str, model_id: str, target: str) -> None:
         link = f"/api/v1/models/{model_id}/files/{target}"
         item = ui.menu_item(text, on_click=lambda: ui.download.from_url(link))
-        item.props(mark(f"download-{target}"))
+        item.props(mark(f"download-{target.replace('/packages/', '-')}"))
 
     def _figures(self, model: trainer.Model) -> None:
         t = self._page.t
@@ -127,6 +138,7 @@ class Models:
             (t("models.images"), [str(model.evaluation.images), *(str(f.evaluation.images) for f in model.files)]),
             (t("models.size"), ["—", *(kilobytes(file.size_bytes) for file in model.files)]),
             (t("models.ram"), ["—", *(kilobytes(file.ram_bytes) for file in model.files)]),
+            (t("fidelity.title"), ["", *(self._fidelity_link(model, file.target) for file in model.files)]),
         ]
         head = "".join(f"<th>{column}</th>" for column in columns)
         body = "".join(
@@ -135,6 +147,11 @@ class Models:
         )
         with ui.element("section").classes("card scroll"):
             html(f'<table class="data" data-testid="figures"><tr><th></th>{head}</tr>{body}</table>')
+
+    def _fidelity_link(self, model: trainer.Model, target: str) -> str:
+        link = f"/projects/{self._project.id}/models/{model.id}/fidelity/{escape(target)}"
+        text = escape(self._page.t("fidelity.link"))
+        return f'<a href="{link}" data-testid="fidelity-{escape(target)}">{text}</a>'
 
     def _confusions(self, model: trainer.Model) -> None:
         t = self._page.t

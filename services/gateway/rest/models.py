@@ -6,7 +6,7 @@ import json
 from collections.abc import AsyncIterator
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Query, UploadFile
+from fastapi import APIRouter, Path, Query, UploadFile
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, Field
 
@@ -59,6 +59,7 @@ class ConvertedFile(Public):
     agreement: float = Field(description="share of images with the float model's answer")
     ram_bytes: int = Field(description="estimate on the board")
     report_json: str = Field(description="the converter's report: layers, memory, warnings")
+    packages: Many[str] = Field(description="kinds of package that the file comes in")
 
 
 class ModelPublic(Public):
@@ -86,6 +87,7 @@ class TargetPublic(Public):
     description: str
     board_type: str = Field(description='"k210", "v831", "linux", "mcu" or "web"')
     format: str
+    packages: Many[str] = Field(description="kinds of package that its files come in")
 
 
 class ConversionCreate(BaseModel):
@@ -128,11 +130,33 @@ async def get_model(model_id: Id, context: Here) -> ModelPublic:
     response_class=StreamingResponse,
 )  # fmt: skip
 async def download(model_id: Id, target: TargetId, context: Here) -> StreamingResponse:
-    request = pb.DownloadModelRequest(model_id=model_id, target="" if target == FLOAT else target)
+    return await _streamed(
+        context, pb.DownloadModelRequest(model_id=model_id, target="" if target == FLOAT else target)
+    )
+
+
+@router.get(
+    "/models/{model_id}/files/{target}/packages/{kind}", summary="Download packed for a board", responses=FILE,
+    response_class=StreamingResponse,
+)  # fmt: skip
+async def download_package(
+    model_id: Id,
+    target: TargetId,
+    kind: Annotated[str, Path(max_length=64, description="one of the file's `packages`")],
+    context: Here,
+    address: Annotated[int, Query(ge=0, lt=2**32, description="in the flash, of a kfpkg; 0 = 0x300000")] = 0,
+) -> StreamingResponse:
+    request = pb.DownloadModelRequest(model_id=model_id, target=target, package=kind, flash_address=address)
+    return await _streamed(context, request)
+
+
+async def _streamed(context: Context, request: pb.DownloadModelRequest) -> StreamingResponse:
     blocks = aiter(context.upstream.models.DownloadModel(request, timeout=DOWNLOAD_SECONDS))
     first = await anext(blocks, None)  # an error must come before the status line
     if first is None:
-        raise Internal("EMPTY_DOWNLOAD", f"The trainer sent nothing for model {model_id} and target {target}.")
+        raise Internal(
+            "EMPTY_DOWNLOAD", f"The trainer sent nothing for model {request.model_id} and target {request.target}."
+        )
     headers = {
         "Content-Disposition": f'attachment; filename="{_plain(first.file_name)}"',
         "Content-Length": str(first.size_bytes),
