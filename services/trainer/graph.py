@@ -35,6 +35,7 @@ __all__ = [
     "Layer",
     "MaxPool",
     "Softmax",
+    "output_shape",
     "run_layer",
 ]
 
@@ -217,7 +218,7 @@ class Graph:
         shapes: list[Shape] = []
         for layer, sources in zip(self.layers, self.wiring(), strict=True):
             inputs = [image if source < 0 else shapes[source] for source in sources]
-            shapes.append(_output_shape(layer, inputs))
+            shapes.append(output_shape(layer, inputs))
         return shapes
 
     def parameters(self) -> int:
@@ -283,7 +284,8 @@ def _wrong_shape(layer: Layer, shape: Shape, wants: str) -> InvalidInput:
     )
 
 
-def _output_shape(layer: Layer, inputs: list[Shape]) -> Shape:
+def output_shape(layer: Layer, inputs: list[Shape]) -> Shape:
+    """Shape that `layer` makes of the shapes it reads; InvalidInput, naming it, where they do not fit."""
     shape = inputs[0]
     match layer:
         case Add():

@@ -2,7 +2,8 @@
 
     input ─► [Cast ─► Mul ─► Add] ─► Conv ─► Clip ─► … ─► GlobalAveragePool ─► Flatten ─► Gemm ─► output
 
-Names: layer "a" gives the values "a/sum" (before its activation) and "a/out", and the weights "a/weight", "a/bias".
+Names: layer "a" gives the values "a/sum" (before its activation) and "a/out", the weights "a/weight" and "a/bias", and
+the nodes "a/Conv", "a/Clip": the reader takes the layer's name from them.
 Operators: github.com/onnx/onnx, docs/Operators.md.
 """
 
@@ -79,6 +80,7 @@ class _Writer:
         self.nodes: list[NodeProto] = []
         self.weights: list[TensorProto] = []
         self.values: list[ValueInfoProto] = []
+        self.layer = "pixels"
 
     def model(self) -> ModelProto:
         image: Shape = (self.graph.input.channels, self.graph.input.height, self.graph.input.width)
@@ -88,6 +90,7 @@ class _Writer:
             sources = [names[source] for source in self.wiring[i]]
             into = image if self.wiring[i][0] < 0 else self.shapes[self.wiring[i][0]]
             names[i] = OUTPUT if i == self.last else f"{layer.name}/out"
+            self.layer = layer.name
             self._write(layer, sources, into, self.shapes[i], names[i])
         values = [value for value in self.values if value.name != OUTPUT]
         graph = helper.make_graph(
@@ -197,8 +200,7 @@ class _Writer:
                 self._node("LeakyRelu", [total], out, shape, alpha=float(activation.slope))
 
     def _node(self, operator: str, inputs: list[str], out: str, shape: Shape, **attributes: Any) -> str:
-        name = f"{out}/{operator}"
-        self.nodes.append(helper.make_node(operator, inputs, [out], name=name, **attributes))
+        self.nodes.append(helper.make_node(operator, inputs, [out], name=f"{self.layer}/{operator}", **attributes))
         self.values.append(self._info(out, shape))
         return out
 
