@@ -17,6 +17,7 @@ import grpc
 import numpy as np
 
 from services.common import cipher
+from services.common.boards import BOARD_FORMATS, goes_to_boards
 from services.common.errors import FailedPrecondition, InvalidInput, NotFound, UnsupportedModel
 from services.common.frames import Part
 from services.rpc.boardloop.trainer.v1 import trainer_pb2 as pb
@@ -26,6 +27,7 @@ __all__ = ["MANIFEST_MAX", "Bundle", "Ingredients", "TrainerModels", "build", "p
 
 MANIFEST_MAX = 16 * 1024
 TOLERANCE = 0.001  # absolute, of an output: boards compute the same integers and lose bits in 32-bit floats only
+V831_TOLERANCE = 4 / 127  # of the largest output: four steps of int8. The NPU's own rounding was never seen.
 
 
 def part_key(release_id: str, part: Part) -> str:
@@ -81,7 +83,7 @@ def build(
             **_measure(golden),
             "count": len(made_of.inputs),
             "outputs": made_of.outputs,
-            "tolerance": TOLERANCE,
+            "tolerance": _tolerance(made_of),
         },
     }
     encoded = json.dumps(manifest, ensure_ascii=False).encode()
@@ -91,6 +93,14 @@ def build(
         )
         raise InvalidInput("MANIFEST_TOO_LARGE", message, fix="Use fewer or shorter labels.")
     return Bundle(encoded, payload)
+
+
+def _tolerance(made_of: Ingredients) -> float:
+    """How far a board's golden output may be from the simulator's, absolute."""
+    if made_of.board_type != "v831":
+        return TOLERANCE
+    largest = max((abs(value) for output in made_of.outputs for value in output), default=0.0)
+    return max(round(largest * V831_TOLERANCE, 6), TOLERANCE)
 
 
 def _measure(data: bytes) -> dict[str, object]:
@@ -104,7 +114,10 @@ class TrainerModels:
         self._stub = grpc_pb.ModelServiceStub(channel)
 
     def gather(self, project_id: str, model_id: str, target: str) -> Ingredients:
-        """NotFound: model or target. FailedPrecondition (MODEL_NOT_CONVERTED). Unavailable: the trainer."""
+        """NotFound: model or target. InvalidInput (NOT_FOR_BOARDS): no board loads the target's files.
+
+        FailedPrecondition (MODEL_NOT_CONVERTED). Unavailable: the trainer.
+        """
         model = self._stub.GetModel(pb.GetModelRequest(model_id=model_id)).model
         if model.project_id != project_id:
             message = f"Model {model_id!r} belongs to project {model.project_id!r}, not to {project_id!r}."
@@ -113,6 +126,7 @@ class TrainerModels:
         if target not in targets:
             message = f"There is no target {target!r}; there are {', '.join(sorted(targets))}."
             raise NotFound("UNKNOWN_TARGET", message, fix="Choose one of them.")
+        _check_for_boards(targets[target])
         if target not in {file.target for file in model.files}:
             message = f"Model {model_id!r} has no file for {target}."
             raise FailedPrecondition("MODEL_NOT_CONVERTED", message, fix=f"Convert it to {target} first.")
@@ -133,6 +147,16 @@ class TrainerModels:
         )
         _check(made_of, model_id, next(file for file in model.files if file.target == target))
         return made_of
+
+
+def _check_for_boards(target: pb.Target) -> None:
+    if goes_to_boards(target.board_type, target.format):
+        return
+    takes = BOARD_FORMATS.get(target.board_type)
+    boards = f"{target.board_type} boards load {takes}" if takes else "no board of a fleet loads such files"
+    message = f"Files for {target.id} are {target.format}; {boards}."
+    fix = "Download the file on the Models page, or release one for another target."
+    raise InvalidInput("NOT_FOR_BOARDS", message, fix=fix)
 
 
 def _short(value: float) -> float:

@@ -207,6 +207,28 @@ def test_what_cannot_be_released_says_why(embedded_site: Site, trainer: FakeTrai
     assert not site.releases.ListReleases(pb.ListReleasesRequest(project_id=site.project)).releases
 
 
+@pytest.mark.parametrize(
+    ("target", "words"),
+    [("k210-kmodel-v5", "k210 boards load kmodel_v3"), ("web-onnx", "no board of a fleet loads such files")],
+)
+def test_a_file_that_no_board_loads_is_refused_as_such(embedded_site: Site, target: str, words: str) -> None:
+    embedded_site.paired()
+    assert words in refused(InvalidInput, "NOT_FOR_BOARDS", lambda: embedded_site.release(target=target))
+
+
+def test_a_v831_gets_its_own_format_with_room_for_its_rounding(
+    embedded_site: Site, trainer: FakeTrainer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trainer, "v831", "v831-awnn-int8")
+    embedded_site.paired()
+    board = embedded_site.paired(board_type="v831")
+    made = embedded_site.release(target="v831-awnn-int8")
+    assert set(states(made)) == {board.id}
+    manifest = receive(board, desired(board, made.id)).manifest
+    assert (manifest["board_type"], manifest["format"]) == ("v831", "awnn_int8")
+    assert manifest["golden"]["tolerance"] == pytest.approx(2.51 * 4 / 127, abs=1e-6)
+
+
 def test_a_board_of_another_project(embedded_site: Site) -> None:
     theirs = embedded_site.paired()
     embedded_site.project += "x"

@@ -26,6 +26,7 @@ class FakeTrainer(grpc_pb.ModelServiceServicer):
         self.server.add(grpc_pb.add_ModelServiceServicer_to_server, self, name)
         self.address = f"127.0.0.1:{self.server.start()}"
         self.labels = ["functional", "defective"]
+        self.v831 = ""  # the target, once the model has a file for it
         self.outputs = OUTPUTS
         self.sha256 = hashlib.sha256(MODEL).hexdigest()
 
@@ -33,20 +34,24 @@ class FakeTrainer(grpc_pb.ModelServiceServicer):
         name, _, project = request.model_id.partition(".")
         if name != "m1":
             raise NotFound("UNKNOWN_MODEL", f"There is no model {request.model_id!r}.")
-        file = pb.ConvertedFile(target=TARGET, format="kmodel_v3", size_bytes=len(MODEL), sha256=self.sha256)
+        files = [
+            pb.ConvertedFile(target=target, format=form, size_bytes=len(MODEL), sha256=self.sha256)
+            for target, form in ((TARGET, "kmodel_v3"), (self.v831, "awnn_int8"))
+            if target
+        ]
         return pb.GetModelResponse(
-            model=pb.Model(
-                id=request.model_id, project_id=project, name="solar cells", labels=self.labels, files=[file]
-            )
+            model=pb.Model(id=request.model_id, project_id=project, name="solar cells", labels=self.labels, files=files)
         )
 
     def ListTargets(self, request: pb.ListTargetsRequest, context: Any) -> pb.ListTargetsResponse:
         k210 = pb.Target(id=TARGET, board_type="k210", format="kmodel_v3")
-        v831 = pb.Target(id="v831-awnn-int8", board_type="v831", format="awnn")
-        return pb.ListTargetsResponse(targets=[k210, v831])
+        v831 = pb.Target(id="v831-awnn-int8", board_type="v831", format="awnn_int8")
+        v5 = pb.Target(id="k210-kmodel-v5", board_type="k210", format="kmodel_v5")
+        web = pb.Target(id="web-onnx", board_type="web", format="onnx")
+        return pb.ListTargetsResponse(targets=[k210, v831, v5, web])
 
     def DownloadModel(self, request: pb.DownloadModelRequest, context: Any) -> Iterator[pb.DownloadModelResponse]:
-        assert request.target == TARGET
+        assert request.target in (TARGET, self.v831)
         for at in range(0, len(MODEL), 100_000):
             yield pb.DownloadModelResponse(size_bytes=len(MODEL), data=MODEL[at : at + 100_000])
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from services.gateway.service import Gateway
 from services.rpc.boardloop.collector.v1 import collector_pb2 as c
 from services.rpc.boardloop.deployer.v1 import deployer_pb2 as d
 from tests.browser import Tab, open_tab
-from tests.gateway.canned import BOARDS, World, cell_jpeg
+from tests.gateway.canned import BOARDS, World, cell_jpeg, converted
 from tests.gateway.conftest import PASSWORD, make_token, settings_for
 
 ROOMS = ("datasets", "training", "models", "boards")
@@ -312,6 +313,84 @@ def test_a_model_is_compared_downloaded_and_released(tab: Tab, site: Site) -> No
     expect(tab.at("release").first).to_contain_text("spring")
     expect(tab.at("release").first).to_contain_text("line 1: Waiting")
     assert [one.board_id for one in next(reversed(site.world.deployer.releases.values())).boards] == [BOARDS[0]]
+
+
+def test_a_converted_file_shows_how_faithfully_it_answers(tab: Tab, site: Site) -> None:
+    model = site.world.trainer.finish(started(site, tab))
+    tab.at("nav-models").click()
+    tab.at("fidelity-k210-kmodel-v3").click()
+    tab.page.wait_for_url(f"**/models/{model}/fidelity/k210-kmodel-v3")
+    for text in ("88.8 %", "87.5 %", "98.8 %", "27.4 dB", "80"):
+        expect(tab.at("fidelity-stats")).to_contain_text(text)
+    expect(tab.at("chart-rows").locator("text")).to_have_count(2 * 28)
+    expect(tab.at("fidelity").get_by_text("It falls most at conv7_dw.")).to_be_visible()
+    expect(tab.at("chart-columns").locator("rect")).to_have_count(21)
+    expect(tab.at("changed")).to_contain_text("functional · 71.0 %")
+    expect(tab.at("changed")).to_contain_text("defective · 64.0 %")
+    loaded = "picture => picture.complete && picture.naturalWidth"
+    assert tab.at("changed").locator("img").evaluate(loaded) > 0
+    expect(tab.at("fidelity-memory")).to_contain_text("1,239 KiB")
+    expect(tab.at("fidelity-warnings")).to_contain_text("1048576")
+    expect(tab.at("fidelity-off-accelerator")).to_contain_text("pool: the KPU")
+    tab.at("to-model").click()
+    expect(tab.at("model-view", id=model)).to_be_visible()
+
+
+@pytest.mark.parametrize("width", [390, 1360])
+def test_the_figures_fit_the_screen(tab: Tab, site: Site, width: int) -> None:
+    model = site.world.trainer.finish(started(site, tab))
+    tab.page.set_viewport_size({"width": width, "height": 844})
+    tab.go(f"/projects/{site.project}/models/{model}/fidelity/k210-kmodel-v3")
+    expect(tab.at("changed")).to_be_visible()
+    assert tab.page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
+    keep(tab, f"fidelity-{width}")
+
+
+def keep(tab: Tab, name: str) -> None:
+    """A picture of the whole page for whoever writes the docs, in the folder that BOARDLOOP_SHOTS names."""
+    if folder := os.environ.get("BOARDLOOP_SHOTS"):
+        tab.page.screenshot(path=Path(folder) / f"{name}.png", full_page=True)
+
+
+def test_a_file_without_figures_says_so(tab: Tab, site: Site) -> None:
+    model = site.world.trainer.finish(started(site, tab))
+    site.world.trainer.models[model].files[0].fidelity_json = "{}"
+    tab.go(f"/projects/{site.project}/models/{model}/fidelity/k210-kmodel-v3")
+    expect(tab.at("empty")).to_contain_text("Convert again.")
+    tab.go(f"/projects/{site.project}/models/{model}/fidelity/web-onnx")
+    expect(tab.at("empty")).to_contain_text("has no file for the target")
+
+
+def test_a_model_is_converted_for_another_chip_or_told_why_not(tab: Tab, site: Site) -> None:
+    model = site.world.trainer.finish(started(site, tab))
+    tab.at("nav-models").click()
+    tab.at("model-convert").click()
+    expect(tab.at("convert-about")).to_contain_text("for boards with a V831")
+    tab.choose("convert-target", "ONNX")
+    expect(tab.at("convert-about")).to_contain_text("for the browser; to download")
+    tab.at("convert-submit").click()
+    expect(tab.at("convert-error")).to_have_text("Layer conv7_dw loses most. Allow more with max_accuracy_drop.")
+    keep(tab, "convert-dialog")
+    tab.at("convert-drop").fill("12.5")
+    tab.at("convert-submit").click()
+    tab.page.wait_for_url(f"**/models/{model}/fidelity/web-onnx")
+    assert site.world.trainer.asked.max_accuracy_drop == 0.125
+    tab.at("to-model").click()
+    expect(tab.at("figures")).to_contain_text("web-onnx")
+
+
+def test_a_release_offers_what_boards_load(tab: Tab, site: Site) -> None:
+    model = site.world.trainer.finish(started(site, tab))
+    for target, form in (("web-onnx", "onnx"), ("v831-awnn-int8", "awnn_int8")):
+        site.world.trainer.models[model].files.append(converted(target, form, "model.bin"))
+    tab.at("nav-models").click()
+    tab.at("model-release").click()
+    tab.at("release-target").click()
+    options = tab.page.get_by_role("option")
+    expect(options).to_have_text(["k210-kmodel-v3 · model.kmodel", "v831-awnn-int8 · model.bin"])
+    options.nth(1).click()
+    tab.at("release-boards").click()
+    expect(tab.page.get_by_role("option")).to_have_count(0)  # both boards are K210
 
 
 def test_boards_move_by_themselves(tab: Tab, site: Site) -> None:

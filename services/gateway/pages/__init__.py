@@ -12,6 +12,7 @@ from services.common.errors import FailedPrecondition
 from services.gateway.pages import account as account
 from services.gateway.pages import boards as boards
 from services.gateway.pages import datasets as datasets
+from services.gateway.pages import fidelity as fidelity
 from services.gateway.pages import login as login
 from services.gateway.pages import models as models
 from services.gateway.pages import projects as projects

@@ -6,13 +6,14 @@ from collections.abc import Callable
 
 from nicegui import ui
 
+from services.common.boards import board_type_of
 from services.gateway.pages.layout import Page, button, html, mark
 from services.gateway.upstream import ask
 from services.rpc.boardloop.collector.v1 import collector_pb2 as collector
 from services.rpc.boardloop.deployer.v1 import deployer_pb2 as deployer
 from services.rpc.boardloop.trainer.v1 import trainer_pb2 as trainer
 
-__all__ = ["release_dialog"]
+__all__ = ["releasable", "release_dialog"]
 
 
 def release_dialog(page: Page, project: collector.Project, model: trainer.Model) -> Callable[[], object]:
@@ -25,17 +26,33 @@ def release_dialog(page: Page, project: collector.Project, model: trainer.Model)
     return page.action(show)
 
 
+def releasable(model: trainer.Model) -> list[trainer.ConvertedFile]:
+    """The files that boards of a fleet load; the others are for downloading."""
+    return [file for file in model.files if board_type_of(file.format)]
+
+
 def _build(page: Page, project: collector.Project, model: trainer.Model, boards: list[deployer.Board]) -> ui.dialog:
     t = page.t
     with ui.dialog() as dialog, ui.card().classes("dialog"):
         html(t("release.title"), tag="h2")
         html(t("release.text"), "muted")
         name = ui.input(t("common.name"), value=model.name).props("outlined maxlength=64 " + mark("release-name"))
-        targets = {file.target: f"{file.target} · {file.file_name}" for file in model.files}
-        target = ui.select(targets, value=next(iter(targets)), label=t("release.target"))
+        files = releasable(model)
+        targets = {file.target: f"{file.target} · {file.file_name}" for file in files}
+        formats = {file.target: file.format for file in files}
+
+        def fitting() -> dict[str, str]:
+            wanted = board_type_of(formats[str(target.value)])
+            return {one.id: f"{one.name} · {one.board_type}" for one in boards if one.board_type == wanted}
+
+        target: ui.select = ui.select(
+            targets,
+            value=next(iter(targets)),
+            label=t("release.target"),
+            on_change=lambda: chosen.set_options(fitting(), value=[]),
+        )
         target.props("outlined " + mark("release-target"))
-        names = {board.id: f"{board.name} · {board.board_type}" for board in boards}
-        chosen = ui.select(names, multiple=True, value=[], label=t("release.boards"), clearable=True)
+        chosen: ui.select = ui.select(fitting(), multiple=True, value=[], label=t("release.boards"), clearable=True)
         chosen.props("outlined use-chips " + mark("release-boards"))
         chosen.props["hint"] = t("release.all_boards")
 

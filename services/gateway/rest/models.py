@@ -24,6 +24,7 @@ router = APIRouter(prefix="/v1", tags=["models"])
 FLOAT = "float"  # the float checkpoint, where a route wants a target
 TargetId = Annotated[str, Field(max_length=64, pattern=r"^[A-Za-z0-9_.-]+$")]
 DOWNLOAD_SECONDS = 300.0
+CONVERT_SECONDS = 900.0
 FILE: Responses = {200: {"content": {"application/octet-stream": {}}, "description": "The file"}}
 
 
@@ -172,7 +173,7 @@ async def fidelity(model_id: Id, target: TargetId, context: Here) -> Fidelity:
 @router.post("/models/{model_id}/convert", status_code=201, summary="Convert for another target")
 async def convert(model_id: Id, body: ConversionCreate, context: Here) -> ConvertedFile:
     request = pb.ConvertModelRequest(model_id=model_id, **body.model_dump())
-    answer = await ask(context.upstream.models.ConvertModel(request, timeout=DOWNLOAD_SECONDS))
+    answer = await ask(context.upstream.models.ConvertModel(request, timeout=CONVERT_SECONDS))
     return ConvertedFile.of(answer.file)
 
 
