@@ -26,6 +26,9 @@ class TrainerSettings(CommonSettings):
         default_factory=user_cache_dir,
         description="Folder of downloaded weights, shared by all runs.",
     )
+    nncase_python: str = Field(
+        "", description="The python3.10 that nncase runs on (kmodel V5); empty: looked for on PATH, in pyenv and in uv."
+    )
     weights_allowed: str = Field(
         "",
         description="Folders, and beginnings of addresses, whose weights a job may name, separated by commas; files in "
