@@ -8,10 +8,11 @@ from html import escape
 
 __all__ = ["Bar", "columns", "rows"]
 
-ROW, NAME, VALUE = 21, 190, 74  # px: height of a row, room for its name and for its value
-WIDTH = 720
+ROW, VALUE = 21, 66  # px: height of a row, room for its value
+WIDTH = 560
 COLUMN_HEIGHT, AXIS = 150, 22
-_LONGEST = 27  # characters of a name at 11.5 px in NAME
+LONGEST = 27  # characters of a name; the middle of a longer one is left out
+_LETTER = 7  # px: width of a letter of 11.5 px in a monospaced font
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,8 @@ class Bar:
 def rows(bars: Sequence[Bar], title: str) -> str:
     """Horizontal bars, one a row, with names on the left and values behind them; made for thirty and more."""
     height = ROW * len(bars) + 4
-    return _svg(title, height, "".join(_row(bar, index) for index, bar in enumerate(bars)), "chart-rows")
+    room = _LETTER * min(max((len(bar.name) for bar in bars), default=0), LONGEST) + 12
+    return _svg(title, height, "".join(_row(bar, index, room) for index, bar in enumerate(bars)), "chart-rows")
 
 
 def columns(counts: Sequence[int], tips: Sequence[str], ticks: Sequence[str], title: str) -> str:
@@ -51,20 +53,22 @@ def columns(counts: Sequence[int], tips: Sequence[str], ticks: Sequence[str], ti
     return _svg(title, COLUMN_HEIGHT + AXIS, "".join(parts), "chart-columns")
 
 
-def _row(bar: Bar, index: int) -> str:
+def _row(bar: Bar, index: int, left: int) -> str:
+    """`left`: where bars begin."""
     y = index * ROW + 2
-    middle, room = y + ROW / 2 + 3.5, WIDTH - NAME - VALUE
+    middle, room = y + ROW / 2 + 3.5, WIDTH - left - VALUE
     colour = {"": "var(--accent)", "warn": "var(--warn)", "faint": "var(--line-strong)"}[bar.tone]
     length = room * min(max(bar.share or 0.0, 0.0), 1.0)
-    name = bar.name if len(bar.name) <= _LONGEST else bar.name[: _LONGEST - 1] + "…"
+    half = LONGEST // 2
+    name = bar.name if len(bar.name) <= LONGEST else f"{bar.name[:half]}…{bar.name[-half:]}"
     weight = ' font-weight="600"' if bar.tone == "warn" else ""
-    drawn = f'<rect x="{NAME}" y="{y + 3}" width="{length:.1f}" height="{ROW - 6}" rx="3" fill="{colour}"/>'
+    drawn = f'<rect x="{left}" y="{y + 3}" width="{length:.1f}" height="{ROW - 6}" rx="3" fill="{colour}"/>'
     return (
         f"<g><title>{escape(bar.tip or bar.name)}</title>"
         f'<rect x="0" y="{y}" width="{WIDTH}" height="{ROW}" fill="transparent"/>'
-        f'<text x="{NAME - 10}" y="{middle}" text-anchor="end" class="mono"{weight}>{escape(name)}</text>'
+        f'<text x="{left - 10}" y="{middle}" text-anchor="end" class="mono"{weight}>{escape(name)}</text>'
         f"{drawn if bar.share is not None else ''}"
-        f'<text x="{NAME + length + 8:.1f}" y="{middle}"{weight}>{escape(bar.value)}</text></g>'
+        f'<text x="{left + length + 8:.1f}" y="{middle}"{weight}>{escape(bar.value)}</text></g>'
     )
 
 

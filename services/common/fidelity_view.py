@@ -153,7 +153,7 @@ def _answer(answer: Answer, truth: str, name: str, t: Translator) -> str:
 
 def _heading(title: str, text: str = "") -> str:
     help_text = f'<p class="faint">{escape(text)}</p>' if text else ""
-    return f'<h2 class="section-title">{escape(title)}</h2>{help_text}'
+    return f'<div class="stack tight"><h2 class="section-title">{escape(title)}</h2>{help_text}</div>'
 
 
 def _list(items: Any, title: str, otherwise: str, mark: str) -> str:

@@ -72,7 +72,7 @@ FIDELITY: dict[str, tuple[str, str]] = {
     ),
     "fidelity.missing.title": ("No figures for this file", "此文件没有数据"),
     "fidelity.to_model": ("To the model", "返回模型"),
-    "convert.button": ("Convert for another chip", "为其他芯片转换"),
+    "convert.button": ("Convert", "转换"),
     "convert.title": ("Convert for another chip", "为其他芯片转换"),
     "convert.text": (
         "Calibrated on the training pictures, then run in the chip’s simulator on every validation picture.",
