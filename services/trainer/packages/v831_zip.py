@@ -6,10 +6,8 @@ same settings as a dict, which main.py does: the .mud parser of libmaix has narr
 
 from __future__ import annotations
 
-import json
-from typing import Any
-
 from services.common.errors import UnsupportedModel
+from services.trainer.convert.awnn.container import parse
 from services.trainer.packages.content import GRID, Package, PackageContent
 from services.trainer.packages.program import program, shown_names
 from services.trainer.packages.report import labels_txt, report_json
@@ -25,26 +23,21 @@ def _contents(content: PackageContent) -> dict[str, bytes]:
             f"{content.input.height}.",
             fix=f"Train with an input that is a multiple of {GRID}.",
         )
-    files = {name: data for name, data in content.unpacked().items() if name.endswith((".param", ".bin", ".mud"))}
+    files = content.unpacked()
+    names = [f"{content.stem}.{kind}" for kind in ("param", "bin", "mud")]
     return {
-        "main.py": _main(content, sorted(files)),
-        **files,
+        "main.py": _main(content, names[0], names[1]),
+        **{name: files[name] for name in names},
         "labels.txt": labels_txt(content),
         "report.json": report_json(content),
     }
 
 
-def _main(content: PackageContent, names: list[str]) -> bytes:
-    about = _header(content.data)
+def _main(content: PackageContent, param: str, weights: str) -> bytes:
+    files, options = parse(content.data).nn_load(param, weights)
     settings = {
-        "MODEL": {kind: next(name for name in names if name.endswith(f".{kind}")) for kind in ("param", "bin")},
-        "OPTIONS": {
-            "model_type": "awnn",
-            "inputs": {"input0": tuple(about["input"])},
-            "outputs": {"output0": tuple(about["output"])},
-            "mean": list(about["mean"]),
-            "norm": list(about["norm"]),
-        },
+        "MODEL": files,
+        "OPTIONS": options,
         "LABELS": list(content.labels),
         "NAMES": shown_names(content.labels),
         "INPUT": (content.input.width, content.input.height),
@@ -52,13 +45,6 @@ def _main(content: PackageContent, names: list[str]) -> bytes:
     if content.anchors:
         return program("v831_detect.py", {**settings, "ANCHORS": list(content.flat_anchors)})
     return program("v831_classify.py", settings)
-
-
-def _header(data: bytes) -> dict[str, Any]:
-    """The JSON before the two files; its form is drawn in device/ports/v831.py."""
-    length = int.from_bytes(data[:4], "big")
-    values: dict[str, Any] = json.loads(data[4 : 4 + length])
-    return values
 
 
 PACKAGE = Package("v831-zip", "-v831.zip", lambda target: target.format == "awnn_int8", _contents)
