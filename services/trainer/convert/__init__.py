@@ -7,7 +7,7 @@ logits = simulator("k210-kmodel-v3", model.data).run(images)   what the chip wil
 from __future__ import annotations
 
 from services.common.errors import InvalidInput
-from services.trainer.convert import awnn, kmodel_v3, kmodel_v5
+from services.trainer.convert import awnn, kmodel_v3, kmodel_v5, onnx_file
 from services.trainer.convert.contract import (
     ConversionReport,
     ConvertedModel,
@@ -31,7 +31,9 @@ __all__ = [
     "simulator",
 ]
 
-TARGETS: dict[str, Target] = {target.id: target for target in (kmodel_v3.TARGET, *kmodel_v5.TARGETS, awnn.TARGET)}
+TARGETS: dict[str, Target] = {
+    target.id: target for target in (kmodel_v3.TARGET, *kmodel_v5.TARGETS, awnn.TARGET, onnx_file.TARGET)
+}
 
 
 def convert(graph: Graph, target: str, calibration_u8: Images, options: ConvertOptions | None = None) -> ConvertedModel:
