@@ -46,6 +46,7 @@ class Port:
         camera.camera.config(size=(SIDE, SIDE))
         self.keys = v831_linux.Keys(InputDevice(KEYS))
         self.model = None
+        self.channels = 1  # of the model's output
 
     # --- camera and NPU
 
@@ -99,6 +100,7 @@ class Port:
             self.model = nn.load(names, opt=options)
         except Exception as error:  # the library's own kinds
             raise OSError("nn.load: %s" % error)
+        self.channels = about["output"][2]
 
     def unload_model(self):
         self.model = None
@@ -107,7 +109,8 @@ class Port:
         if self.model is None:
             raise OSError("no model is loaded")
         outputs = self.model.forward(frame[0], quantize=True, layout="hwc")
-        return [float(value) for value in outputs.flatten()]
+        values = [float(value) for value in outputs.flatten()]
+        return [value for channel in range(self.channels) for value in values[channel :: self.channels]]  # as CHW
 
     # --- key and display
 

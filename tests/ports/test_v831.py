@@ -12,9 +12,13 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import numpy as np
 import pytest
 
+from services.trainer.convert import convert, simulator
+from services.trainer.graph import Activation
 from tests.ports.conftest import DEVICE, HERE
+from tests.trainer.convert.networks import conv, graph, pictures
 
 OURS = ("ports", "boardloop", "maix", "evdev")
 
@@ -94,6 +98,21 @@ def test_a_model_that_the_library_refuses_is_an_oserror(port: Any, tmp_path: Pat
     broken.write_bytes(b"\0\0\0\5no json")
     with pytest.raises(ValueError, match="Expecting value"):
         port.load_model(str(broken))
+
+
+def test_a_converted_detector_answers_through_the_port_as_its_simulator_does(port: Any, tmp_path: Path) -> None:
+    """The board's library eats and gives maps as HWC, the project's files and golden outputs are CHW."""
+    relu = Activation.relu()
+    network = graph(conv("a", (3, 8), activation=relu), conv("map", (8, 5), stride=2, activation=Activation.none()))
+    images = pictures(4)[0]
+    path = tmp_path / "m.awnn"
+    path.write_bytes(convert(network, "v831-awnn-int8", images).data)
+    wanted = simulator("v831-awnn-int8", path.read_bytes()).run(images)
+    port.load_model(str(path))
+    vendor("maix.nn").board = simulator("v831-awnn-int8", path.read_bytes())
+    for image, outputs in zip(images, wanted, strict=True):
+        np.testing.assert_array_equal(port.infer(port.golden_frame(image.tobytes(), 32, 32)), outputs)
+    assert vendor("maix.nn").loaded[0][1]["outputs"] == {"output0": (16, 16, 5)}
 
 
 def test_presses_are_told_one_by_one_by_the_kernels_own_times(port: Any) -> None:

@@ -1,6 +1,12 @@
-"""maix.nn: the model is two files; forward wants exactly h * w * c bytes."""
+"""maix.nn: the model is two files; forward wants exactly h * w * c bytes.
+
+With `board`, a simulator (planar in, CHW out), a model answers as the library would: HWC in, HWC out.
+"""
+
+import numpy as np
 
 loaded = []
+board = None
 state = {"outputs": None, "boxes": [], "probs": []}  # what forward answers; None: sum and first byte of the picture
 
 
@@ -13,14 +19,19 @@ class Result:
 
 
 class Model:
-    def __init__(self, size):
-        self.size = size
+    def __init__(self, opt):
+        self.input, self.output = opt["inputs"]["input0"], opt["outputs"]["output0"]
+        self.size = self.input[0] * self.input[1] * self.input[2]
 
     def forward(self, pixels, quantize, layout):
         assert quantize and layout == "hwc"
         if len(pixels) != self.size:
             raise ValueError("input data size error")
-        return Result(state["outputs"] or [sum(pixels), pixels[0]])
+        if board is None:
+            return Result(state["outputs"] or [sum(pixels), pixels[0]])
+        height, width, channels = self.output
+        image = np.frombuffer(pixels, np.uint8).reshape(self.input).transpose(2, 0, 1)
+        return board.run(image[None]).reshape(channels, height, width).transpose(1, 2, 0)
 
 
 def load(names, opt):
@@ -28,8 +39,7 @@ def load(names, opt):
         if not file.read().startswith("7767517"):
             raise RuntimeError("load model failed")
     loaded.append((names, opt))
-    height, width, channels = opt["inputs"]["input0"]
-    return Model(height * width * channels)
+    return Model(opt)
 
 
 class decoder:
