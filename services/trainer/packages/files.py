@@ -10,23 +10,20 @@ __all__ = ["PACKAGE"]
 
 OWN_ZIP = ("kmodel_v3", "awnn_int8")
 
-# What loads the files of a format, and what the user feeds it.
+# What loads the files of a format; the converter's own notes say what goes in and comes out.
 NEXT = {
     "kmodel_v5": (
-        "A firmware built on the nncase runtime that the target names loads it. CanMV's branch feat/kpu has\n"
-        "KPU().load(path), run(image), get_outputs([0]); the stock images of MaixPy-v1 and CanMV do not load kmodel V5."
+        "A firmware built on the nncase runtime that the target names loads it; CanMV's branch feat/kpu has\n"
+        "KPU().load(path), run(image), get_outputs([0]). The stock images of MaixPy-v1 and CanMV do not load kmodel V5."
     ),
-    "ncnn": (
-        "ncnn: net.load_param(...), net.load_model(...), then the blobs that .param's first and last line name.\n"
-        "ncnn::Mat::from_pixels(..., PIXEL_RGB, ...) gives the pixels."
-    ),
+    "ncnn": "ncnn::Net: load_param, load_model; an Extractor's input and extract take the blob names that .param has.",
     "tinymaix": (
-        "TinyMaix: include the .h, or load the .tmdl into memory, then tm_load(), tm_preprocess(), tm_run() as in its\n"
-        "examples. The buffer's size stands in the file's header."
+        "TinyMaix: include the .h, whose first lines say what tm_port.h must set, or read the .tmdl into memory; then\n"
+        "tm_load, tm_preprocess and tm_run, as in TinyMaix's examples."
     ),
     "onnx": (
-        "Python: onnxruntime.InferenceSession(path).run(None, {name: array}).\n"
-        "Browser: onnxruntime-web's ort.InferenceSession.create(path)."
+        "Python:   onnxruntime.InferenceSession(path).run(None, {name: array})\n"
+        "Browser:  (await ort.InferenceSession.create(path)).run({name: tensor}), of onnxruntime-web"
     ),
 }
 
@@ -46,6 +43,7 @@ def _readme(content: PackageContent, names: list[str]) -> str:
     output = f"{len(content.labels)} logits, one per label in the order of labels.txt: softmax makes probabilities."
     if content.anchors:
         output = "the last map of a YOLOv2 detector: per anchor x, y, w, h, objectness and one logit per label."
+    notes = "".join(f"* {note}\n" for note in (*content.report.get("notes", ()), *content.report.get("warnings", ())))
     return (
         f"{content.name}, made by Boardloop for {content.target}\n"
         f"{target.describe()}\n\n"
@@ -53,7 +51,7 @@ def _readme(content: PackageContent, names: list[str]) -> str:
         f"Input:  RGB, {spec.height} high, {spec.width} wide, trained as x = (pixel/255 - mean) / std\n"
         f"        mean {spec.mean}, std {spec.std}\n"
         f"Output: {output}\n\n"
-        f"{NEXT.get(target.format, 'The target of your own loads it.')}\n\n"
+        f"{NEXT.get(target.format, 'The board of your own loads it.')}\n\n{notes}{notes and chr(10)}"
         "report.json says how the file was converted and how its answers compare with the float network's.\n"
     )
 

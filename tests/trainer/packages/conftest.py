@@ -38,7 +38,7 @@ def detector(anchors: tuple[tuple[float, float], ...] = ANCHORS) -> Graph:
         conv("map", (16, len(anchors) * (5 + len(LABELS))), kernel=1),
         size=(128, 160),
     )
-    return replace(network, anchors=anchors)
+    return replace(network, labels=LABELS, anchors=anchors)
 
 
 @functools.cache

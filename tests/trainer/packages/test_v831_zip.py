@@ -15,7 +15,7 @@ import pytest
 
 from services.common.errors import UnsupportedModel
 from services.trainer.convert import TARGETS, awnn
-from services.trainer.convert.awnn.container import Container, pack
+from services.trainer.convert.awnn.container import Container, pack, parse
 from services.trainer.graph import InputSpec
 from services.trainer.packages import PackageContent, build
 from tests.ports.conftest import HERE as PORTS
@@ -97,6 +97,15 @@ def test_the_archive_is_what_maixhubs_app_loads(v831: Callable[..., PackageConte
     height, width, channels = report["inputs"][next(iter(report["inputs"]))]
     assert (height, width, channels) == (224, 224, 3) and "input0 = 224,224,3,127.5" in mud
     assert len(report["anchors"]) == 10 and report["outputs"]["output0"] == [width // 32, height // 32, 45]
+
+
+def test_a_converted_network_keeps_its_files_and_their_shapes(content: Callable[..., PackageContent]) -> None:
+    files = unpack(build("v831-zip", content(TARGET))[1])
+    model = parse(content(TARGET).data)
+    assert (files[f"{STEM}.param"], files[f"{STEM}.bin"]) == (model.param, model.bin)
+    settings = files["main.py"].decode()
+    assert '"input0": (32, 32, 3)' in settings and '"output0": (1, 1, 4)' in settings
+    assert "INPUT = (32, 32)\n" in settings
 
 
 def test_main_loads_the_model_and_shows_the_label(
