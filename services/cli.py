@@ -1,4 +1,4 @@
-"""The `boardloop` command: up, demo, board, sign, weights."""
+"""The `boardloop` command: up, demo, board, sign, weights, nncase, targets, convert."""
 
 from __future__ import annotations
 
@@ -111,6 +111,47 @@ def weights() -> None:
     from services.trainer.weights import fetch_default
 
     console.print(str(fetch_default(TrainerSettings().cache_dir)))
+
+
+@app.command()
+def nncase(version: Annotated[str, typer.Argument(help="1.9 or 1.1: the runtime of the firmware.")] = "1.9") -> None:
+    """Install nncase for kmodel V5 into the cache (by pip, on a Python 3.10); the first conversion does it too."""
+    from services.trainer.convert.kmodel_v5.environment import environment
+
+    console.print(str(environment(version)), soft_wrap=True)
+
+
+@app.command()
+def targets() -> None:
+    """List the chips and file formats that a model can be converted for."""
+    from services.trainer.convert_command.table import show_targets
+
+    show_targets(console, Translator(console_language()))
+
+
+@app.command()
+def convert(
+    model: Annotated[str, typer.Argument(help="A .pt checkpoint, an .onnx file, or with --url the id of a model.")],
+    target: Annotated[str, typer.Option(help="The chip and format: boardloop targets lists them.")],
+    images: Annotated[Path | None, typer.Option(help="Folder of pictures, or of one sub-folder a label.")] = None,
+    labels: Annotated[str, typer.Option(help="File with one label a line, or a,b,c.")] = "",
+    mean: Annotated[str, typer.Option(help="Of the ONNX file's input: one number or three, pixels in 0 to 1.")] = "",
+    std: Annotated[str, typer.Option(help="The same for the standard deviation.")] = "",
+    out: Annotated[Path, typer.Option(help="Folder for the files and figures.")] = Path("converted"),
+    max_drop: Annotated[float, typer.Option(help="Accuracy that the conversion may cost, 0 to 1.")] = 0.02,
+    allow_oversize: Annotated[bool, typer.Option("--allow-oversize", help="For minimum builds of a firmware.")] = False,
+    weight_range: Annotated[str, typer.Option(help="max, or mse: clip outliers of the weights.")] = "max",
+    package: Annotated[str, typer.Option(help="Pack it for a board too: k210-zip, kfpkg, v831-zip or files.")] = "",
+    url: Annotated[str, typer.Option(help="Address of a running Boardloop; API token in BOARDLOOP_TOKEN.")] = "",
+) -> None:
+    """Convert a model for a chip, simulate it beside the float network, and say what was lost (docs/convert.md)."""
+    from services.trainer.choices import Choices
+    from services.trainer.convert_command import Request, run_convert
+
+    choices = Choices.of(max_drop, allow_oversize, weight_range)
+    token = os.environ.get("BOARDLOOP_TOKEN", "")
+    request = Request(model, target, images, labels, mean, std, out, choices, package, url, token)
+    run_convert(request, console, Translator(console_language()))
 
 
 def stop_signal() -> threading.Event:

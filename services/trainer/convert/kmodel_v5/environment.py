@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
-from services.common.errors import FailedPrecondition, Unavailable
+from services.common.errors import FailedPrecondition, InvalidInput, Unavailable
 from services.trainer.settings import TrainerSettings
 
 __all__ = ["VERSIONS", "WORKER", "clean_environment", "environment", "find_python"]
@@ -37,7 +37,11 @@ def environment(version: str) -> Path:
     """The Python that has nncase `version` ("1.9" or "1.1"); the first call on a machine installs it by pip.
 
     FailedPrecondition: no Python 3.10 here, or libgomp is missing. Unavailable: pip cannot get the packages.
+    InvalidInput: another version.
     """
+    if version not in VERSIONS:
+        known = " and ".join(VERSIONS)
+        raise InvalidInput("NNCASE_VERSION", f"There is no nncase {version!r} here.", fix=f"There are {known}.")
     settings = TrainerSettings()
     return _environment(version, settings.cache_dir.absolute(), settings.nncase_python)
 

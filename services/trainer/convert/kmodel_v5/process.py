@@ -39,6 +39,7 @@ class Worker:
                 env=clean_environment(),
                 cwd=self.folder,
             )
+        self.pid = self._process.pid
         self.close = weakref.finalize(self, _end, self._process, self._folder)
 
     def __enter__(self) -> Worker:
