@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from services.common.errors import InvalidInput
+from services.common.errors import InvalidInput, UnsupportedModel
 from services.trainer.convert import TARGETS
 from services.trainer.convert.common import file_stem
 from services.trainer.convert.contract import Target
@@ -55,6 +55,24 @@ class PackageContent:
     def flat_anchors(self) -> tuple[float, ...]:
         """w, h, w, h … as the boards' decoders take them; six digits are far finer than a pixel."""
         return tuple(round(float(side), 6) for anchor in self.anchors for side in anchor)
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """(h, w) of a detector's last map, by the converter's report; without one, what the boards' programs assume."""
+        layers = self.report.get("layers") or [{"output_shape": ()}]
+        last = tuple(layers[-1]["output_shape"])
+        return last[1:] if len(last) == 3 else (self.input.height // GRID, self.input.width // GRID)
+
+    def check_cells(self) -> None:
+        """UnsupportedModel for a detector whose cells are not those that the boards' decoders are told."""
+        height, width = self.grid
+        if self.anchors and (GRID * height, GRID * width) != (self.input.height, self.input.width):
+            raise UnsupportedModel(
+                "DETECTOR_CELLS",
+                f"The boards' programs take a detector's cells as {GRID} x {GRID} pixels; this one divides "
+                f"{self.input.width} x {self.input.height} pixels into {width} x {height} cells.",
+                fix=f"Train with an input that is a multiple of {GRID} and a backbone that shrinks it {GRID} times.",
+            )
 
     def unpacked(self) -> dict[str, bytes]:
         """The files that the chip's own tools read, by name."""

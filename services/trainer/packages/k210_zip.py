@@ -6,7 +6,7 @@ main.py finds out on which of the two it runs. It needs nothing else of Boardloo
 from __future__ import annotations
 
 from services.common.errors import UnsupportedModel
-from services.trainer.packages.content import GRID, Package, PackageContent
+from services.trainer.packages.content import Package, PackageContent
 from services.trainer.packages.program import program, shown_names
 from services.trainer.packages.report import labels_txt, report_json
 
@@ -49,12 +49,12 @@ def _main(content: PackageContent, model: str) -> bytes:
     }
     if not content.anchors:
         return program("k210_classify.py", settings)
-    if len(content.anchors) != ANCHORS or width % GRID or height % GRID:
+    content.check_cells()
+    if len(content.anchors) != ANCHORS:
         raise UnsupportedModel(
-            "K210_DECODER",
-            f"MaixPy's decoder wants {ANCHORS} anchors and cells of {GRID} pixels; the model has "
-            f"{len(content.anchors)} anchors and an input of {width} x {height}.",
-            fix=f"Train a detector with {ANCHORS} anchors and an input that is a multiple of {GRID}.",
+            "DETECTOR_ANCHORS",
+            f"MaixPy's decoder works with {ANCHORS} anchors; the model has {len(content.anchors)} anchors.",
+            fix=f"Train a detector with {ANCHORS} anchors.",
         )
     return program("k210_detect.py", {**settings, "ANCHORS": content.flat_anchors})
 

@@ -11,7 +11,7 @@ import json
 from typing import Any
 
 from services.trainer.convert import TARGETS
-from services.trainer.packages.content import GRID, PackageContent
+from services.trainer.packages.content import PackageContent
 
 __all__ = ["labels_txt", "report_json"]
 
@@ -56,4 +56,4 @@ def _output(content: PackageContent) -> list[int]:
     if not content.anchors:
         return [1, 1, len(content.labels)]
     channels = len(content.anchors) * (5 + len(content.labels))
-    return [content.input.height // GRID, content.input.width // GRID, channels]
+    return [*content.grid, channels]

@@ -6,9 +6,8 @@ same settings as a dict, which main.py does: the .mud parser of libmaix has narr
 
 from __future__ import annotations
 
-from services.common.errors import UnsupportedModel
 from services.trainer.convert.awnn.container import parse
-from services.trainer.packages.content import GRID, Package, PackageContent
+from services.trainer.packages.content import Package, PackageContent
 from services.trainer.packages.program import program, shown_names
 from services.trainer.packages.report import labels_txt, report_json
 
@@ -16,13 +15,7 @@ __all__ = ["PACKAGE"]
 
 
 def _contents(content: PackageContent) -> dict[str, bytes]:
-    if content.anchors and (content.input.width % GRID or content.input.height % GRID):
-        raise UnsupportedModel(
-            "V831_DECODER",
-            f"MaixHub's app takes a detector's cells as {GRID} pixels; the input is {content.input.width} x "
-            f"{content.input.height}.",
-            fix=f"Train with an input that is a multiple of {GRID}.",
-        )
+    content.check_cells()  # MaixHub's app has no other way to know them
     files = content.unpacked()
     names = [f"{content.stem}.{kind}" for kind in ("param", "bin", "mud")]
     return {

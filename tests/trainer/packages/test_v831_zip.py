@@ -168,5 +168,5 @@ def test_a_detector_frames_what_maixs_decoder_finds(
 
 
 def test_a_detector_whose_cells_the_app_would_miscount_is_refused(v831: Callable[..., PackageContent]) -> None:
-    with pytest.raises(UnsupportedModel, match="32 pixels"):
+    with pytest.raises(UnsupportedModel, match="32 x 32 pixels"):
         build("v831-zip", v831(ANCHORS, 100))
