@@ -1,0 +1,157 @@
+"""The training of a detector, top to bottom, on pictures in memory.
+
+images (n, 3, h, w) uint8, truths ──► augmented ──► Detector ──► yolo2_loss ──► AdamW ──► averaged weights
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from services.common.errors import FailedPrecondition
+from services.trainer.backbones import STRIDE
+from services.trainer.config import Backbone
+from services.trainer.detection import Detection, Truth, decode, fit_anchors
+from services.trainer.detection_augment import DetectionAugment, augmented_scenes
+from services.trainer.detector import NECK, Detector, detector_graph
+from services.trainer.graph import Graph
+from services.trainer.heads.yolo2_loss import LossParts, Targets, yolo2_loss
+from services.trainer.model import normalised
+from services.trainer.weights import PretrainedBackbone
+
+__all__ = ["EVALUATION_NMS", "EVALUATION_THRESHOLD", "DetectionTraining", "Progress", "detections", "train_detector"]
+
+EVALUATION_THRESHOLD, EVALUATION_NMS = 0.005, 0.45  # low: average precision wants the unsure boxes too
+_MAX_GRADIENT = 10.0
+_AVERAGED = 0.998  # of the running average of the weights that is kept in a step
+
+Images = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class DetectionTraining:
+    """Parameters of a detection training."""
+
+    backbone: Backbone = "mobilenet_v1_0.5"
+    neck: int = NECK
+    steps: int = 2000
+    batch_size: int = 16
+    learning_rate: float = 2e-3
+    final_learning_rate: float = 0.02  # share of the first
+    warmup_steps: int = 100
+    weight_decay: float = 0.02
+    seed: int = 0
+    augment: DetectionAugment = field(default_factory=DetectionAugment)
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What a training tells after a step: its number, the loss and its parts."""
+
+    step: int
+    loss: float
+    box: float
+    objectness: float
+    label: float
+
+
+def train_detector(
+    images: Images,
+    truths: Sequence[Sequence[Truth]],
+    labels: tuple[str, ...],
+    training: DetectionTraining,
+    weights: PretrainedBackbone | None = None,
+    tell: Callable[[Progress], None] = lambda progress: None,
+) -> Graph:
+    """Train on uint8 (n, 3, h, w) and the truths of each picture; the graph has batch normalisation folded.
+
+    The same seed, data and number of threads give the same graph. InvalidInput: too few boxes; FailedPrecondition: the
+    training diverged.
+    """
+    torch.manual_seed(training.seed)
+    generator = torch.Generator().manual_seed(training.seed)
+    height, width = images.shape[2:]
+    grid = (height // STRIDE, width // STRIDE)
+    anchors = fit_anchors([truth.box for items in truths for truth in items], grid)
+    model = Detector(training.backbone, len(labels), anchors, training.neck)
+    if weights is not None:
+        model.load_pretrained(weights)
+    model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    averaged = torch.optim.swa_utils.AveragedModel(model, avg_fn=_average, use_buffers=True)
+    optimizer = _optimizer(model, training)
+    model.train()
+    for step, chosen in enumerate(_batches(len(images), training, generator)):
+        for group in optimizer.param_groups:
+            group["lr"] = _learning_rate(training, step)
+        pictures = torch.from_numpy(images[chosen]).float() / 255
+        x, moved = augmented_scenes(pictures, [truths[i] for i in chosen], training.augment, generator)
+        parts = yolo2_loss(model(normalised(x * 255)), Targets.of(moved), model.anchors)
+        optimizer.zero_grad(set_to_none=True)
+        parts.total.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(model.parameters(), _MAX_GRADIENT)
+        optimizer.step()
+        averaged.update_parameters(model)
+        tell(_progress(step, parts))
+    kept = averaged.module.eval()
+    assert isinstance(kept, Detector)
+    return detector_graph(kept, labels, height, width)
+
+
+def detections(
+    outputs: npt.NDArray[np.float32],
+    graph: Graph,
+    threshold: float = EVALUATION_THRESHOLD,
+    nms: float = EVALUATION_NMS,
+) -> list[list[Detection]]:
+    """What a detector's outputs (n, values), float or simulated, say of each picture."""
+    _, h, w = graph.shapes()[-1]
+    return decode(outputs, (h, w), graph.anchors, len(graph.labels), threshold, nms)
+
+
+def _optimizer(model: Detector, training: DetectionTraining) -> torch.optim.Optimizer:
+    """Weight decay on matrices only: batch normalisation and biases stay free."""
+    decayed = [p for p in model.parameters() if p.ndim > 1]
+    free = [p for p in model.parameters() if p.ndim <= 1]
+    groups = [{"params": decayed, "weight_decay": training.weight_decay}, {"params": free, "weight_decay": 0.0}]
+    return torch.optim.AdamW(groups, lr=training.learning_rate)
+
+
+def _learning_rate(training: DetectionTraining, step: int) -> float:
+    """Linear warm-up, then cosine decay."""
+    warmup = min(training.warmup_steps, training.steps // 4)
+    if step < warmup:
+        return training.learning_rate * (step + 1) / (warmup + 1)
+    share = 0.5 * (1 + math.cos(math.pi * (step - warmup) / (training.steps - warmup)))
+    return training.learning_rate * (training.final_learning_rate + (1 - training.final_learning_rate) * share)
+
+
+def _batches(count: int, training: DetectionTraining, generator: torch.Generator) -> Iterator[list[int]]:
+    """`steps` batches: every picture once in random order, then again."""
+    left: list[int] = []
+    for _ in range(training.steps):
+        while len(left) < training.batch_size:
+            left += torch.randperm(count, generator=generator).tolist()
+        yield left[: training.batch_size]
+        del left[: training.batch_size]
+
+
+def _average(mean: torch.Tensor, value: torch.Tensor, count: torch.Tensor | int) -> torch.Tensor:
+    """Exponential, shorter at the start; it follows the weights and the statistics of batch normalisation."""
+    kept = min(_AVERAGED, (1 + float(count)) / (10 + float(count)))
+    return mean + (value - mean) * (1 - kept)
+
+
+def _progress(step: int, parts: LossParts) -> Progress:
+    loss = parts.total.item()
+    if not math.isfinite(loss):
+        raise FailedPrecondition(
+            "LOSS_NOT_FINITE",
+            f"The loss became {loss} in step {step + 1}: the training has diverged.",
+            fix="Lower learning_rate (a tenth of it, say) and start again.",
+        )
+    return Progress(step + 1, loss, parts.box.item(), parts.objectness.item(), parts.label.item())
