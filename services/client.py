@@ -23,11 +23,12 @@ BY_STATUS = {
 class Client:
     """`path` is what follows /api/v1. Answers are decoded JSON; errors are those of the tree."""
 
-    def __init__(self, url: str, token: str = "") -> None:
+    def __init__(self, url: str, token: str = "", seconds: float = SECONDS) -> None:
+        """`seconds`: how long an answer may take."""
         headers = {"X-Boardloop": "1"}  # tells the gateway that no foreign web page sent this with a person's cookie
         if token:
             headers["Authorization"] = f"Bearer {token}"
-        self._http = httpx.Client(base_url=f"{url}/api/v1", headers=headers, timeout=SECONDS)
+        self._http = httpx.Client(base_url=f"{url}/api/v1", headers=headers, timeout=seconds)
 
     @classmethod
     def login(cls, url: str, name: str, password: str, token_name: str) -> Self:

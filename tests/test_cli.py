@@ -86,3 +86,18 @@ def test_sign_says_when_nobody_answers(tmp_path: Path) -> None:
     answer = boardloop("sign", "0" * 32, "--key", str(key), "--url", f"http://127.0.0.1:{free_port()}")
     assert answer.returncode == 1
     assert "does not answer" in answer.stderr and "Is Boardloop up?" in answer.stderr
+
+
+def test_convert_says_what_is_wrong_in_one_message(tmp_path: Path) -> None:
+    model = tmp_path / "net.onnx"
+    model.write_bytes(b"no network at all")
+    (tmp_path / "pictures").mkdir()
+    for more, word in ((["--target", "z80"], "UNKNOWN_TARGET"), (["--target", "web-onnx"], "--images")):
+        answer = boardloop("convert", str(model), *more)
+        assert answer.returncode == 1
+        assert word in answer.stderr and "Traceback" not in answer.stderr and len(answer.stderr.splitlines()) < 4
+
+
+def test_targets_are_listed() -> None:
+    answer = boardloop("targets", COLUMNS="200")
+    assert answer.returncode == 0 and "k210-kmodel-v3" in answer.stdout and "Kendryte K210" in answer.stdout

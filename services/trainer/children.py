@@ -12,13 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import services
-from services.common.errors import (
-    BoardloopError,
-    FailedPrecondition,
-    InvalidInput,
-    Unavailable,
-    UnsupportedModel,
-)
+from services.common import errors
+from services.common.errors import BoardloopError, FailedPrecondition, Unavailable
 
 __all__ = ["Child", "ChildKilled", "Event", "error_event"]
 
@@ -40,12 +35,12 @@ class Child:
         self._killed = threading.Event()
         root = str(Path(next(iter(services.__path__))).parent)
         path = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH", ""))))
-        with stderr.open("wb") as errors:
+        with stderr.open("wb") as words:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", module, *arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
-                stderr=errors,
+                stderr=words,
                 env={"OMP_WAIT_POLICY": "PASSIVE"} | os.environ | {"PYTHONPATH": path},
             )
 
@@ -102,9 +97,10 @@ def error_event(error: BoardloopError) -> Event:
 
 
 def _rebuilt(event: Event) -> BoardloopError:
-    kinds = {kind.__name__: kind for kind in (FailedPrecondition, InvalidInput, UnsupportedModel, Unavailable)}
-    kind = kinds.get(event.get("kind", ""), FailedPrecondition)
-    return kind(event["reason"], event["message"], fix=event["fix"], **event.get("metadata", {}))
+    name = event.get("kind", "")
+    kind = getattr(errors, name) if name in errors.__all__ else FailedPrecondition
+    told: BoardloopError = kind(event["reason"], event["message"], fix=event["fix"], **event.get("metadata", {}))
+    return told
 
 
 def _parsed(line: bytes) -> Event:

@@ -55,13 +55,9 @@ def simulate(model: ConvertedModel, images: Images, tell: Callable[[int], None] 
     """The file's outputs (n, outputs); `tell(pictures so far)`. UnsupportedModel when they are not finite."""
     chip = simulator(model.target, model.data)
     parts = []
-    try:
-        for start in range(0, len(images), _SIMULATED_AT_ONCE):
-            parts.append(chip.run(images[start : start + _SIMULATED_AT_ONCE]))
-            tell(min(start + _SIMULATED_AT_ONCE, len(images)))
-    finally:
-        if close := getattr(chip, "close", None):  # a simulator that is a process of its own
-            close()
+    for start in range(0, len(images), _SIMULATED_AT_ONCE):
+        parts.append(chip.run(images[start : start + _SIMULATED_AT_ONCE]))
+        tell(min(start + _SIMULATED_AT_ONCE, len(images)))
     outputs = np.concatenate(parts)
     if not np.isfinite(outputs).all():
         raise UnsupportedModel(

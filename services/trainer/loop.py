@@ -18,7 +18,6 @@ from __future__ import annotations
 import json
 import math
 import os
-import pickle
 import signal
 import sys
 import time
@@ -173,10 +172,17 @@ def load_checkpoint(path: Path) -> Checkpoint:
         saved = torch.load(path, map_location="cpu", weights_only=True)
         config, labels = TrainingConfig.model_validate(saved["config"]), tuple(saved["labels"])
         model = Classifier(config.backbone, len(labels), config.dropout)
+        if not all(isinstance(label, str) for label in labels):
+            raise TypeError("a label is no text")
         model.load_state_dict(saved["model"])
-    except (OSError, RuntimeError, KeyError, ValueError, EOFError, pickle.UnpicklingError) as error:
-        raise InvalidInput("CHECKPOINT_BROKEN", f"{path.name} is not a checkpoint: {error}.") from error
-    return Checkpoint(config, labels, saved["epoch"], saved["val_accuracy"], model.eval())
+        return Checkpoint(config, labels, int(saved["epoch"]), float(saved["val_accuracy"]), model.eval())
+    except Exception as error:  # whatever torch's reader trips over in a file that it did not write
+        first = (str(error).splitlines() or [type(error).__name__])[0][:200]
+        raise InvalidInput(
+            "CHECKPOINT_BROKEN",
+            f"{path.name} is not a checkpoint of Boardloop: {first}",
+            fix="Download it again from the page Models, or export the network as ONNX.",
+        ) from error
 
 
 def _optimizer(model: Classifier, config: TrainingConfig) -> torch.optim.Optimizer:

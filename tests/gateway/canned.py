@@ -198,7 +198,7 @@ class Trainer(tg.TrainingServiceServicer, tg.ModelServiceServicer):
     def __init__(self) -> None:
         self.jobs: dict[str, t.Job] = {}
         self.models: dict[str, t.Model] = {}
-        self.asked = t.ConvertModelRequest()
+        self.conversion = t.ConvertModelRequest()
 
     def advance(self, job: str, epochs: int) -> None:
         """So many epochs are trained."""
@@ -289,7 +289,7 @@ class Trainer(tg.TrainingServiceServicer, tg.ModelServiceServicer):
             yield block
 
     def ConvertModel(self, request: t.ConvertModelRequest, context: Any) -> t.ConvertModelResponse:
-        self.asked = request
+        self.conversion = request
         files = self.models[request.model_id].files
         if request.target not in [one.id for one in self.ListTargets(t.ListTargetsRequest(), None).targets]:
             raise InvalidInput("UNKNOWN_TARGET", f"There is no target {request.target}.", fix="GET /api/v1/targets.")

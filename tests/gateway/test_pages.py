@@ -374,7 +374,7 @@ def test_a_model_is_converted_for_another_chip_or_told_why_not(tab: Tab, site: S
     tab.at("convert-drop").fill("12.5")
     tab.at("convert-submit").click()
     tab.page.wait_for_url(f"**/models/{model}/fidelity/web-onnx")
-    assert site.world.trainer.asked.max_accuracy_drop == 0.125
+    assert site.world.trainer.conversion.max_accuracy_drop == 0.125
     tab.at("to-model").click()
     expect(tab.at("figures")).to_contain_text("web-onnx")
 

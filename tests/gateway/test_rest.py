@@ -132,11 +132,11 @@ def test_a_conversion_is_told_what_it_may_do(door: Door, world: World, job: str)
     refused = door.admin.post(f"/models/{model}/convert", json=body)
     assert (refused.status_code, refused.json()["error"]["reason"]) == (422, "ACCURACY_DROP")
     assert refused.json()["error"]["metadata"] == {"layer": "conv7_dw"}
-    asked = world.trainer.asked
+    asked = world.trainer.conversion
     assert (asked.HasField("max_accuracy_drop"), asked.allow_oversize, asked.weight_range) == (True, True, "mse")
     assert door.admin.post(f"/models/{model}/convert", json=body | {"max_accuracy_drop": 0.5}).status_code == 201
     door.admin.post(f"/models/{model}/convert", json={"target": TARGET})
-    assert not world.trainer.asked.HasField("max_accuracy_drop")
+    assert not world.trainer.conversion.HasField("max_accuracy_drop")
 
 
 @pytest.mark.parametrize("body", [{"max_accuracy_drop": 1.5}, {"max_accuracy_drop": -1}, {"weight_range": "all"}])
