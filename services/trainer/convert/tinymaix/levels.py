@@ -78,7 +78,7 @@ def choose(y: Array, limit: float | None, is_output: bool) -> Levels:
         for share in (SAFE_RANGES if is_output else RANGES)
         for shift in SHIFTS
     ]
-    return min(tried, key=lambda levels: _error(sample, levels))
+    return min(tried, key=lambda levels: float(np.square(levels.quantised(sample) - sample).mean()))
 
 
 def _levels(low: float, share: float, high: float, limit: float | None, shift: float) -> Levels:
@@ -90,11 +90,6 @@ def _levels(low: float, share: float, high: float, limit: float | None, shift: f
         top = max(1, min(HIGHEST, round(limit / step)))
         step = limit / top
     return Levels(step, zero, top, shift)
-
-
-def _error(sample: Array, levels: Levels) -> float:
-    """Variance of the error, not its square: the mean goes into the next layer's bias."""
-    return float((levels.quantised(sample) - sample).var())
 
 
 def _sample(y: Array) -> Array:
@@ -113,4 +108,5 @@ def sum_levels(a: Levels, b: Levels, y: Array) -> Levels:
         step = (high - low) / levels
         zero = int(np.ceil(-low / step))
         tried.append(Levels(step, zero, min(HIGHEST, zero + int(np.ceil(high / step)))))
-    return min(tried, key=lambda levels: _error(sample, levels))
+    # Without a shift the mean error remains; it goes into the next bias, so only the variance counts.
+    return min(tried, key=lambda levels: float((levels.quantised(sample) - sample).var()))

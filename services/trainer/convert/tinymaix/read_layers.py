@@ -51,7 +51,10 @@ def read_conv(body: memoryview, at: int, head: Head, mdl_type: MdlType) -> ConvL
     if max(top, bottom) >= kernel_h or max(left, right) >= kernel_w:
         raise malformed(where + 8, f"padding {(top, bottom, left, right)} for a kernel of {kernel_h}x{kernel_w}")
     if depth_mul != depthwise or reserved:
-        raise malformed(where + 12, f"depth multiplier {depth_mul} for a {head.kind.name}")
+        what = (
+            f"depth multiplier {depth_mul} for a {head.kind.name}; only 1 for depthwise and 0 otherwise are supported"
+        )
+        raise malformed(where + 12, what, fix="Convert the network with Boardloop.")
     if kernel_w * kernel_h == 1 and depthwise:
         raise malformed(where, "a depthwise 1x1 convolution, which TinyMaix refuses")
     _check_sizes(at, head, (kernel_h, kernel_w), (stride_h, stride_w), (top + bottom, left + right))

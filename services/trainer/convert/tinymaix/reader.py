@@ -75,9 +75,8 @@ def _read_model_head(data: bytes) -> tuple[MdlType, bool, int, int, Dims, Dims]:
         name = OTHER_TYPES.get(mdl_type, f"type {mdl_type}")
         raise malformed(4, f"{name} is not supported", fix="Convert for mcu-tinymaix-int8 or mcu-tinymaix-fp32.")
     if out_deq > 1 or (input_count, output_count) != (1, 1):
-        raise malformed(
-            5, f"{input_count} inputs, {output_count} outputs, dequantise {out_deq}; it must be 1, 1, 0 or 1"
-        )
+        what = f"{input_count} inputs, {output_count} outputs, dequantise {out_deq}; it must be 1, 1, and 0 or 1"
+        raise malformed(5, what, fix="Convert the network with Boardloop; big-endian files are not supported.")
     if not 1 <= count <= MAX_LAYERS:
         raise malformed(10, f"{count} layers; a file has 1 to {MAX_LAYERS}")
     if not 1 <= buf_size <= MAX_BUFFER:
