@@ -32,6 +32,7 @@ __all__ = ["Calibrated", "calibrate"]
 
 INPUT_SCALE = np.float32(127)  # |x'| <= 1; the vendor's calibration writes this one too
 GRID = 1 << 15  # a factor up to 1 is a whole number of 1/32768
+FEWEST_STEPS = 8
 METHOD: Method = "mse"
 
 Floats = npt.NDArray[np.float32]
@@ -150,10 +151,9 @@ class _Calibration:
         scale = _six_decimals(LEVELS / threshold(seen.numpy(), method))
         if not has_weights(layer):
             return scale
-        weight = self.weights[layer.name].weight
-        self.scales.weights[layer.name] = weight_scales(weight, self.options.weight_range)
-        unit = self.scales.blobs[layer.inputs[0]] * self.scales.weights[layer.name].min()
-        return _on_grid(scale, unit, not_above=ceiling is not None)
+        scales = weight_scales(self.weights[layer.name].weight, self.options.weight_range)
+        self.scales.weights[layer.name], scale = _on_grid(scales, self.scales.blobs[layer.inputs[0]], scale)
+        return scale
 
     def _correct_bias(self, layer: ParamLayer, real: torch.Tensor) -> None:
         given = self.weights[layer.name]
@@ -176,16 +176,20 @@ class _Calibration:
         self.weights[layer.name] = replace(given, bias=bias)
 
 
-def _on_grid(scale: np.float32, unit: np.float32, not_above: bool) -> np.float32:
-    """The nearest scale that a multiplier hits exactly: sums of the scale `unit` times a whole number of 1/32768.
+def _on_grid(scales: Floats, source: np.float32, target: np.float32) -> tuple[Floats, np.float32]:
+    """Weight and output scales that a multiplier hits exactly: target/(source*min(scales)) a whole number of 1/32768.
 
     The vendor's tool rounds the multiplier instead. As most are below 300, that changes the gain by up to some percent.
+    The weights give way, by less than one step in `FEWEST_STEPS`; where there are fewer, the output's range widens.
     """
-    steps = float(scale) / float(unit) * GRID
+    unit = float(source) * float(scales.min())
+    steps = float(target) / unit * GRID
     if steps > GRID:
-        return scale
-    whole = max(1.0, np.floor(steps) if not_above else np.round(steps))
-    return _six_decimals(whole / GRID * float(unit))
+        return scales, target
+    if steps >= FEWEST_STEPS:
+        lower: Floats = np.round(scales.astype(np.float64) * (steps / np.ceil(steps)), 6).astype(np.float32)
+        return lower, target
+    return scales, _six_decimals(max(1.0, np.floor(steps)) / GRID * unit)
 
 
 def _six_decimals(scale: float) -> np.float32:
