@@ -54,24 +54,48 @@ def _owners(steps: tuple[Step, ...]) -> dict[int, int]:
 
 
 def _place(sizes: dict[int, int], ends: dict[int, int]) -> dict[int, int]:
-    """The smaller result of two orders: big maps first, and running order. A map lives from its number to its end."""
+    """Offset of every map; a map lives from its number to its end. The best of three: alternating ends, which is the
+    least possible for a chain, big maps first, and running order."""
     by_size = sorted(sizes, key=lambda tensor: (tensor != IMAGE, -sizes[tensor], tensor))
     results = [_first_fit(order, sizes, ends) for order in (by_size, sorted(sizes))]
+    alternating = _two_ended(sizes, ends)
+    if alternating is not None:
+        results.append(alternating)
     return min(results, key=lambda offsets: max(offsets[t] + sizes[t] for t in sizes))
+
+
+def _busy(tensor: int, offsets: dict[int, int], sizes: dict[int, int], ends: dict[int, int]) -> list[tuple[int, int]]:
+    """Bytes (start, end) of the placed maps that live at the same time, from low to high."""
+    return sorted(
+        (offsets[other], offsets[other] + sizes[other])
+        for other in offsets
+        if other <= ends[tensor] and tensor <= ends[other]
+    )
 
 
 def _first_fit(order: list[int], sizes: dict[int, int], ends: dict[int, int]) -> dict[int, int]:
     offsets: dict[int, int] = {}
     for tensor in order:
-        busy = sorted(
-            (offsets[other], offsets[other] + sizes[other])
-            for other in offsets
-            if other <= ends[tensor] and tensor <= ends[other]
-        )
         at = 0
-        for start, end in busy:
+        for start, end in _busy(tensor, offsets, sizes, ends):
             if at + sizes[tensor] <= start:
                 break
             at = max(at, end)
         offsets[tensor] = at
+    return offsets
+
+
+def _two_ended(sizes: dict[int, int], ends: dict[int, int]) -> dict[int, int] | None:
+    """Lowest and highest gap in turn, within the largest sum of maps that live together; None if that is not enough."""
+    capacity = max(sum(sizes[t] for t in sizes if t <= now <= ends[t]) for now in sizes)
+    offsets: dict[int, int] = {}
+    low = True
+    for tensor in sorted(sizes):
+        busy = _busy(tensor, offsets, sizes, ends)
+        edges = [0, *(edge for pair in busy for edge in pair), capacity]
+        gaps = [(a, b) for a, b in zip(edges[::2], edges[1::2], strict=True) if b - a >= sizes[tensor]]
+        if not gaps:
+            return None
+        offsets[tensor] = gaps[0][0] if low else gaps[-1][1] - sizes[tensor]
+        low = not low
     return offsets

@@ -5,7 +5,7 @@ import pytest
 from services.trainer.convert.tinymaix.layers import elements
 from services.trainer.convert.tinymaix.lower import lower
 from services.trainer.convert.tinymaix.memory import plan
-from tests.trainer.convert.networks import small
+from tests.trainer.convert.networks import classifier, conv, graph
 from tests.trainer.convert.tinymaix.nets import random_net, residual
 
 
@@ -24,10 +24,13 @@ def test_no_map_is_written_while_another_needs_its_bytes(seed: int, unit: int) -
         assert offsets[i] % 8 == 0 and offsets[i] + sizes[i] <= place.size
 
 
-def test_a_chain_takes_no_more_than_its_largest_pair_of_maps() -> None:
-    steps = lower(small())
+@pytest.mark.parametrize("widths", [(16, 32, 8), (64, 64, 2), (2, 90, 3), (5, 4, 60)])
+def test_a_chain_takes_no_more_than_its_largest_pair_of_maps(widths: tuple[int, int, int]) -> None:
+    a, b, c = widths
+    layers = conv("a", (3, a)), conv("b", (a, b), stride=2), conv("c", (b, c)), *classifier(4, c)
+    steps = lower(graph(*layers))
     pairs = [elements(step.in_dims) + elements(step.out_dims) for step in steps]
-    assert plan(steps, 1, dequantise=True).size == max(pairs)
+    assert plan(steps, 4, dequantise=False).size == 4 * max(pairs)
 
 
 def test_a_residual_network_keeps_its_branches() -> None:
