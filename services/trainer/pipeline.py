@@ -29,6 +29,7 @@ from services.trainer.store import JobStore
 
 __all__ = ["Aborted", "Pipeline", "Run"]
 
+CONVERSION = "services.trainer.conversion"  # the module of the second child process
 FETCHED, TRAINED = 0.05, 0.70  # progress at the end of these stages
 _SECONDS_A_SIMULATION = 0.1  # one picture at 128x128, alpha 0.5, on one core
 _PROGRESS_EVERY_SECONDS = 0.5
@@ -175,7 +176,7 @@ class Pipeline:
 
     def _finish(self, run: Run, job: Job, asked: trainer_pb2.TrainingParameters, folder: Path) -> None:
         self._store.change(job.id, state="CONVERTING", progress=TRAINED, seconds_left=0.0, line="Evaluating.")
-        child = run.start("services.trainer.conversion", str(folder), asked.target, stderr=folder / "convert.log")
+        child = run.start(CONVERSION, str(folder), asked.target, stderr=folder / "convert.log")
         began = time.monotonic()
         for event in child.events():
             if event["type"] == "evaluated":
@@ -225,7 +226,7 @@ class Pipeline:
             self._datasets.fetch(model.version_id, folder)
             (folder / "best.pt").write_bytes(self._registry.read(model.id, ""))
             chosen.write(folder)
-            child = Child("services.trainer.conversion", str(folder), target, stderr=folder / "convert.log")
+            child = Child(CONVERSION, str(folder), target, stderr=folder / "convert.log")
             for _ in child.events():
                 pass
             return self.register_file(model.id, target, folder)

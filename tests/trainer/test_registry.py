@@ -1,15 +1,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import text
 
 from services.common.database import Database
 from services.common.errors import NotFound
 from services.common.objects import DirectoryStore
-from services.trainer.models import Job, Model, ModelFile
+from services.trainer.models import Base, Job, Model, ModelFile
 from services.trainer.registry import BLOCK_BYTES, Golden, Registry
 from services.trainer.service import MIGRATIONS
 from services.trainer.store import JobStore
@@ -20,6 +24,7 @@ GOLDEN = Golden(np.arange(24, dtype=np.uint8).reshape(2, 3, 2, 2), np.array([[0.
 
 class Rooms:
     def __init__(self, database: Database, folder: Path) -> None:
+        self.database = database
         self.jobs = JobStore(database)
         self.objects = DirectoryStore(folder)
         self.registry = Registry(database, self.objects)
@@ -103,6 +108,38 @@ def test_models_come_newest_first(rooms: Rooms) -> None:
     first, second = rooms.model(rooms.job()), rooms.model(rooms.job())
     assert [model.id for model in rooms.registry.of_project("project")] == [second.id, first.id]
     assert rooms.registry.of_project("elsewhere") == []
+
+
+def test_figures_of_a_file_survive_and_files_of_before_have_none(rooms: Rooms) -> None:
+    model = rooms.model(rooms.job())
+    rooms.file(model.id, b"old")
+    assert rooms.registry.file(model.id, "chip").fidelity == {}
+    with rooms.database.session() as session:
+        session.merge(ModelFile(model_id=model.id, target="chip", fidelity={"agreement": 0.5}))
+    assert rooms.registry.file(model.id, "chip").fidelity == {"agreement": 0.5}
+
+
+def test_a_database_of_the_version_before_keeps_its_files(any_database_url: str) -> None:
+    database = Database(any_database_url, "trainer")
+    database.migrate(MIGRATIONS)
+    with database.session() as session:
+        session.execute(text("ALTER TABLE model_files DROP COLUMN fidelity"))
+        session.execute(text("UPDATE alembic_version SET version_num = '0001'"))
+        now = {"now": datetime.now(UTC)}
+        job = "'j', 'p', 'v', '{}', 'DONE', false, 1, 0, '', 'm', :now, :now"
+        session.execute(text(f"INSERT INTO jobs VALUES ({job})"), now)
+        model = "'m', 'p', 'j', 'v', 'net', '[]', 'b', 128, '{}', '{}', '', 'key', :now"
+        session.execute(text(f"INSERT INTO models VALUES ({model})"), now)
+        session.execute(
+            text("INSERT INTO model_files VALUES ('m', 'chip', 'f', 'a', 1, 's', '{}', 1, 9, '{}', 'k', 'g')")
+        )
+    database.migrate(MIGRATIONS)
+    with database.session(read_only=True) as session:
+        file = session.get(ModelFile, ("m", "chip"))
+        assert file is not None and file.fidelity == {}
+    with database.engine.connect() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), Base.metadata) == []
+    database.close()
 
 
 def test_a_target_that_was_not_converted_is_told(rooms: Rooms) -> None:
