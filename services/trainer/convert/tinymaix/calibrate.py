@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +19,7 @@ from services.trainer.convert.contract import ConvertOptions, Images
 from services.trainer.convert.tinymaix import arithmetic
 from services.trainer.convert.tinymaix.fold import fold, int8_code
 from services.trainer.convert.tinymaix.layers import Act, AddLayer, ConvLayer, FileLayer, Head, Kind, PlainLayer
-from services.trainer.convert.tinymaix.levels import MIDDLE, Levels, choose, input_levels, sum_levels
+from services.trainer.convert.tinymaix.levels import MIDDLE, SMALLEST_RANGE, Levels, choose, input_levels, sum_levels
 from services.trainer.convert.tinymaix.lower import Floats, Step
 from services.trainer.convert.tinymaix.memory import Plan
 from services.trainer.convert.tinymaix.simulate import run_file_layer
@@ -28,8 +28,13 @@ from services.trainer.graph import InputSpec
 
 __all__ = ["QuantisedStep", "calibrate", "float_sums"]
 
+Doubles = npt.NDArray[np.float64]
+Use = Literal["output", "sum", "weights"]
+
 RELU6_TOP = 6.0
 MAX_BIAS = 1 << 29  # leaves room for the sums in 32 bits
+GAIN_MARGIN = 1.25
+SMALLEST_GAIN = 1 / 32
 EXACT_DB = 120.0  # what snr_db says of no noise
 INT32_MAX = 2**31 - 1
 KINDS = {
@@ -52,11 +57,18 @@ class QuantisedStep:
 
 @dataclass(frozen=True, eq=False)
 class _Map:
-    """One map on all calibration images, three times."""
+    """One map on all calibration images, in float and as the file has it: real = gain*step*(level - zero).
+
+    `gain` (c,), at most 1, is for channels that use less of the range than others; the next weights take it in.
+    """
 
     real: Floats
     q: npt.NDArray[np.int8]
     levels: Levels
+    gain: Doubles
+
+    def from_bytes(self) -> Floats:
+        return np.asarray(self.levels.real(self.q) * self.gain.astype(np.float32), np.float32)
 
 
 def calibrate(
@@ -90,21 +102,31 @@ def calibrate(
             layer, live[i] = _reshape(head, inputs[0])
         else:
             folded = fold(steps, step, spec, int8_code(spec))
-            layer, live[i] = _convolve(step, folded, head, inputs[0], i == len(steps) - 1, options)
-        quality = EXACT_DB if step.kind == "reshape" else snr_db(live[i].real, live[i].levels.real(live[i].q))
+            layer, live[i] = _convolve(step, folded, head, inputs[0], _use(steps, i), options)
+        quality = EXACT_DB if step.kind == "reshape" else snr_db(live[i].real, live[i].from_bytes())
         yield QuantisedStep(step, layer, live[i].levels, quality)
         for source in set(step.sources):
             if last_use[source] == i:
                 del live[source]
 
 
+def _use(steps: tuple[Step, ...], i: int) -> Use:
+    """What the output of step `i` is for."""
+    readers = [j for j, step in enumerate(steps) if i in step.sources]
+    if not readers:
+        return "output"
+    if any(steps[j].kind == "add" for j in readers):
+        return "sum"
+    passed = [j for j in readers if steps[j].kind in ("average", "reshape")]
+    return next((use for use in (_use(steps, j) for j in passed) if use != "weights"), "weights")
+
+
 def _image(spec: InputSpec, images_u8: Images) -> _Map:
     pixels = images_u8.transpose(0, 2, 3, 1)
     mean, std = np.asarray(spec.mean, np.float32), np.asarray(spec.std, np.float32)
     real = (pixels.astype(np.float32) / np.float32(255) - mean) / std
-    return _Map(
-        np.asarray(real, np.float32), (pixels.astype(np.int16) - MIDDLE).astype(np.int8), input_levels(spec.mean)
-    )
+    q = (pixels.astype(np.int16) - MIDDLE).astype(np.int8)
+    return _Map(np.asarray(real, np.float32), q, input_levels(spec.mean), np.ones(spec.channels))
 
 
 def float_sums(step: Step, x: Floats) -> Floats:
@@ -126,31 +148,32 @@ def _add(head: Head, second: int, a: _Map, b: _Map) -> tuple[FileLayer, _Map]:
     levels = sum_levels(a.levels, b.levels, real)
     head = replace(head, out_s=levels.step, out_zp=levels.zero_point)
     layer = AddLayer(head, second, b.levels.step, b.levels.zero_point)
-    return layer, _Map(real, run_file_layer(layer, a.q, b.q), levels)
+    return layer, _Map(real, run_file_layer(layer, a.q, b.q), levels, a.gain)
 
 
 def _average(head: Head, x: _Map) -> tuple[FileLayer, _Map]:
     # Only the quotient of the scales counts, and 1/1 is exact: n*s/s can fall just below n and lose a level.
     layer = PlainLayer(replace(head, in_s=1.0, out_s=1.0))
-    return layer, _Map(x.real.mean((1, 2), keepdims=True), run_file_layer(layer, x.q), x.levels)
+    return layer, _Map(x.real.mean((1, 2), keepdims=True), run_file_layer(layer, x.q), x.levels, x.gain)
 
 
 def _reshape(head: Head, x: _Map) -> tuple[FileLayer, _Map]:
     layer = PlainLayer(head)
     q = run_file_layer(layer, x.q)
-    return layer, _Map(x.real.reshape(q.shape), q, x.levels)
+    return layer, _Map(x.real.reshape(q.shape), q, x.levels, np.tile(x.gain, q.shape[3] // len(x.gain)))
 
 
 def _convolve(
-    step: Step, folded: Step, head: Head, x: _Map, is_output: bool, options: ConvertOptions
+    step: Step, folded: Step, head: Head, x: _Map, use: Use, options: ConvertOptions
 ) -> tuple[FileLayer, _Map]:
     """`folded` has the weights for the image's bytes, `step` those for the normalised image."""
     sums = float_sums(step, x.real)
     real = _activated(step, sums)
-    levels = choose(real, RELU6_TOP if step.act == "relu6" else None, is_output)
-    lift = (levels.zero + levels.shift) * levels.step
-    smallest = (np.abs(folded.bias) + abs(lift) + 1e-12) / (x.levels.step * MAX_BIAS)
-    weight, scales = quantise_weights(folded.weight, options.weight_range, smallest)
+    gain = _gain(real) if use == "weights" else np.ones(real.shape[3])
+    levels = choose(real / gain, RELU6_TOP if step.act == "relu6" else None, use == "output")
+    lift = (levels.zero + levels.shift) * levels.step * gain
+    smallest = (np.abs(folded.bias) + np.abs(lift) + 1e-12) / (x.levels.step * MAX_BIAS)
+    weight, scales = quantise_weights(_take_in(folded, x.gain), options.weight_range, smallest)
     factor = x.levels.step * scales  # real value of 1 in the sums
     offset = x.levels.zero_point * weight.astype(np.int64).sum((1, 2, 3))
     q_in = x.q.reshape(len(x.q), *step.in_dims[1:])
@@ -169,11 +192,24 @@ def _convolve(
         pad,
         weight,
         integers.astype(np.int32),
-        (scales * (RELU6_TOP / (levels.clamp * levels.step))).astype(np.float32),
+        (scales * RELU6_TOP / (levels.clamp * levels.step * gain)).astype(np.float32),
     )
     out = layer.head
     q = arithmetic.requantise(whole, layer.bias, layer.scales, out.in_s, layer.act, out.out_s, out.out_zp)
-    return layer, _Map(real, q, levels)
+    return layer, _Map(real, q, levels, gain)
+
+
+def _gain(real: Floats) -> Doubles:
+    """Range of every channel by the range of the widest one, with a margin for pictures unlike these."""
+    highest = np.abs(real).max((0, 1, 2)).astype(np.float64)
+    return np.clip(GAIN_MARGIN * highest / max(float(highest.max()), SMALLEST_RANGE), SMALLEST_GAIN, 1.0)
+
+
+def _take_in(step: Step, gain: Doubles) -> Floats:
+    """The weights of `step` for inputs that lack the factor `gain` (c,)."""
+    if step.kind == "depthwise":
+        return (step.weight * gain[:, None, None, None]).astype(np.float32)
+    return (step.weight * np.tile(gain, step.weight.shape[1] // len(gain))[:, None, None]).astype(np.float32)
 
 
 def _check_sums(name: str, weight: npt.NDArray[np.int8], bias: npt.NDArray[Any]) -> None:

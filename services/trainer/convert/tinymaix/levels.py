@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["INPUT_STEP", "Levels", "choose", "input_levels", "sum_levels"]
+__all__ = ["INPUT_STEP", "MIDDLE", "SMALLEST_RANGE", "Levels", "choose", "input_levels", "sum_levels"]
 
 Array = npt.NDArray[np.floating]
 
