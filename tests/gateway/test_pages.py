@@ -247,11 +247,14 @@ def test_a_version_is_made_and_trained(tab: Tab, site: Site) -> None:
     tab.at("version-train").first.click()
     expect(tab.page.get_by_text(f"Version {number} · ")).to_be_visible()
     tab.at("train-epochs").fill("6")
+    tab.at("train-more").click()
+    tab.at("train-drop").fill("3.5")
     count = len(site.world.trainer.jobs)
     tab.at("train-start").click()
     expect(tab.at("job")).to_have_count(count + 1)
     job = next(reversed(site.world.trainer.jobs.values()))
     assert (job.parameters.epochs, job.version_id) == (6, site.world.collector.versions[0].id)
+    assert job.parameters.max_accuracy_drop == 0.035
 
 
 def started(site: Site, tab: Tab) -> str:

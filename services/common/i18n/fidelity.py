@@ -84,6 +84,11 @@ FIDELITY: dict[str, tuple[str, str]] = {
         "A conversion that loses more fails and names the layer.",
         "损失更多时转换失败，并指出是哪一层。",
     ),
+    "training.drop": ("Accuracy the conversion may cost, %", "转换允许的准确率损失，%"),
+    "training.drop_help": (
+        "More than this fails the job and names the layer; the float model is kept.",
+        "超过时任务失败并指出是哪一层；浮点模型会保留。",
+    ),
     "convert.oversize": (
         "Also when a full firmware has no memory for it",
         "即使完整固件内存不足也转换",
