@@ -25,6 +25,7 @@ import numpy as np
 import numpy.typing as npt
 
 from services.common.errors import BoardloopError
+from services.trainer.blame import blamed
 from services.trainer.children import error_event
 from services.trainer.choices import Choices
 from services.trainer.config import parse_config
@@ -68,7 +69,7 @@ def finish(folder: Path, target: str, emit: Emit) -> ConversionResult:
     )
     samples = Samples([item.id for item in validation], [item.label for item in validation])
     fidelity = compare(graph, model.report, logits, simulated, samples, chosen.max_accuracy_drop)
-    check_drop(fidelity)
+    check_drop(blamed(fidelity, graph, calibration, options))
     result = _result(model, _evaluated(simulated, validation, kept.labels), fidelity)
     out = folder / "converted" / target
     out.mkdir(parents=True, exist_ok=True)

@@ -21,14 +21,25 @@ from services.trainer.convert.common import agreement, snr_db
 from services.trainer.evaluate import softmax
 from services.trainer.graph import Graph, Softmax
 
-__all__ = ["CHANGED_SHOWN", "Fidelity", "Samples", "check_drop", "compare", "float_outputs", "histogram", "simulate"]
+__all__ = [
+    "CHANGED_SHOWN",
+    "GOOD_DB",
+    "Fidelity",
+    "Samples",
+    "check_drop",
+    "compare",
+    "costs_too_much",
+    "float_outputs",
+    "histogram",
+    "simulate",
+]
 
 Images = npt.NDArray[np.uint8]
 Outputs = npt.NDArray[np.float32]
 
 CHANGED_SHOWN = 10
 NOISE_PICTURES = 2  # a drop by so few pictures may be chance
-_GOOD_DB = 40.0  # what a layer of 8 bits keeps when all is well: the first layer's fall is counted from here
+GOOD_DB = 40.0  # what a layer of 8 bits keeps when all is well: the fall of the first one is counted from here
 _BINS = 21  # odd: the middle one is "no change"
 _WIDTHS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 _SIMULATED_AT_ONCE = 16
@@ -97,13 +108,14 @@ def compare(
     )
 
 
-def check_drop(fidelity: Fidelity) -> None:
-    """UnsupportedModel (ACCURACY_DROP) names the layer that loses most when the conversion cost more than its limit.
+def costs_too_much(fidelity: Fidelity) -> bool:
+    """Whether more was lost than the limit. A loss that is worth two pictures or fewer may be chance, and passes."""
+    return fidelity.drop > max(fidelity.max_accuracy_drop, NOISE_PICTURES / fidelity.images) + _ROUNDING
 
-    A drop that is worth two pictures of the split or fewer passes: it may be chance.
-    """
-    allowed = max(fidelity.max_accuracy_drop, NOISE_PICTURES / fidelity.images)
-    if fidelity.drop <= allowed + _ROUNDING:
+
+def check_drop(fidelity: Fidelity) -> None:
+    """UnsupportedModel (ACCURACY_DROP) names the layer that loses most when the conversion cost more than its limit."""
+    if not costs_too_much(fidelity):
         return
     worst = max(fidelity.scores, key=lambda score: score.floating - score.converted)
     layer = fidelity.weakest_layer
@@ -121,7 +133,7 @@ def check_drop(fidelity: Fidelity) -> None:
 def layer_noise(report: ConversionReport) -> tuple[tuple[LayerNoise, ...], str]:
     """The report's layers, and the one where the signal-to-noise ratio falls most below the measured one before it."""
     layers = tuple(LayerNoise(layer.name, layer.type, layer.unit, layer.snr_db) for layer in report.layers)
-    before, largest, weakest = _GOOD_DB, float("-inf"), ""
+    before, largest, weakest = GOOD_DB, float("-inf"), ""
     for layer in layers:
         if layer.snr_db is None:
             continue

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from services.common.errors import InvalidInput, UnsupportedModel
 from services.common.fidelity import Fidelity
+from services.trainer.blame import blamed
 from services.trainer.choices import Choices
 from services.trainer.convert import TARGETS, ConvertedModel, convert
 from services.trainer.convert.common import file_stem
@@ -46,6 +47,7 @@ def convert_here(
     model = convert(graph, target, calibration, choices.options())
     got = simulate(model, measured, lambda done: tell(done, len(measured)))
     fidelity = _compared(graph, model, wanted, got, collection.measured, choices.max_accuracy_drop)
+    fidelity = blamed(fidelity, graph, calibration, choices.options())
     by_name = {picture.name: picture for picture in collection.measured}
     refusal, files = None, {}
     try:
