@@ -23,7 +23,7 @@ from services.trainer.convert.tinymaix.levels import MIDDLE, SMALLEST_RANGE, Lev
 from services.trainer.convert.tinymaix.lower import Floats, Step
 from services.trainer.convert.tinymaix.memory import Plan
 from services.trainer.convert.tinymaix.simulate import run_file_layer
-from services.trainer.convert.tinymaix.weights import quantise_weights
+from services.trainer.convert.tinymaix.weights import covariance, quantise_weights
 from services.trainer.graph import InputSpec
 
 __all__ = ["QuantisedStep", "calibrate", "float_sums"]
@@ -173,13 +173,15 @@ def _convolve(
     levels = choose(real / gain, RELU6_TOP if step.act == "relu6" else None, use == "output")
     lift = (levels.zero + levels.shift) * levels.step * gain
     smallest = (np.abs(folded.bias) + np.abs(lift) + 1e-12) / (x.levels.step * MAX_BIAS)
-    weight, scales = quantise_weights(_take_in(folded, x.gain), options.weight_range, smallest)
+    q_in = x.q.reshape(len(x.q), *step.in_dims[1:])
+    depthwise = step.kind == "depthwise"
+    seen = covariance(q_in, step.weight.shape[2], step.stride, step.padding, x.levels.zero_point, depthwise)
+    weight, scales = quantise_weights(_take_in(folded, x.gain), options.weight_range, smallest, seen)
     factor = x.levels.step * scales  # real value of 1 in the sums
     offset = x.levels.zero_point * weight.astype(np.int64).sum((1, 2, 3))
-    q_in = x.q.reshape(len(x.q), *step.in_dims[1:])
     pad = (step.padding,) * 4
     stride = step.stride, step.stride
-    whole = arithmetic.convolve(q_in, weight, step.kind == "depthwise", stride, pad, x.levels.zero_point)
+    whole = arithmetic.convolve(q_in, weight, depthwise, stride, pad, x.levels.zero_point)
     bias = folded.bias.astype(np.float64)
     if options.bias_correction:
         bias = sums.mean((0, 1, 2), dtype=np.float64) - (whole.mean((0, 1, 2), dtype=np.float64) - offset) * factor
@@ -202,7 +204,8 @@ def _convolve(
 def _gain(real: Floats) -> Doubles:
     """Range of every channel by the range of the widest one, with a margin for pictures unlike these."""
     highest = np.abs(real).max((0, 1, 2)).astype(np.float64)
-    return np.clip(GAIN_MARGIN * highest / max(float(highest.max()), SMALLEST_RANGE), SMALLEST_GAIN, 1.0)
+    shares = GAIN_MARGIN * highest / max(float(highest.max()), SMALLEST_RANGE)
+    return np.asarray(np.clip(shares, SMALLEST_GAIN, 1.0), np.float64)
 
 
 def _take_in(step: Step, gain: Doubles) -> Floats:
