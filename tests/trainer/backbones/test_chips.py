@@ -1,0 +1,62 @@
+"""Every backbone converts for the chips it is made for, and the chip's simulator answers as the float network does."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import pytest
+import torch
+
+from services.common.errors import UnsupportedModel
+from services.trainer.config import Backbone
+from services.trainer.convert import ConversionReport, ConvertOptions, convert, simulator
+from services.trainer.convert.common import snr_db
+from services.trainer.graph import Graph
+from services.trainer.model import Classifier, normalised, to_graph
+from tests.trainer.convert.networks import SHAPES, pictures
+
+QUICK = ConvertOptions(bias_correction=False)
+
+
+@cache
+def settled(backbone: Backbone) -> Graph:
+    """A classifier with random weights whose batch normalisation knows the pictures."""
+    torch.manual_seed(0)
+    model = Classifier(backbone, len(SHAPES)).train()
+    torch.nn.init.normal_(model.head.linear.weight, std=0.3)
+    with torch.no_grad():
+        for seed in range(6):
+            model(normalised(torch.from_numpy(pictures(12, 128, seed)[0])))
+    return to_graph(model.eval(), SHAPES, 128)
+
+
+def converted(backbone: Backbone, target: str) -> tuple[float, ConversionReport]:
+    """Signal-to-noise ratio in decibels on pictures the calibration has not seen, and the report."""
+    graph, unseen = settled(backbone), pictures(8, 128, seed=99)[0]
+    model = convert(graph, target, pictures(12, 128, seed=50)[0], QUICK)
+    return snr_db(graph.run_float(unseen), simulator(target, model.data).run(unseen)), model.report
+
+
+@pytest.mark.parametrize("backbone", ["mobilenet_v2_0.35", "resnet18_0.25", "darknet_slim_0.5", "tiny_cnn"])
+def test_the_k210_runs_all_but_the_average_on_its_accelerator(backbone: Backbone) -> None:
+    snr, report = converted(backbone, "k210-kmodel-v3")
+    assert snr > 15
+    assert [layer for layer, _ in report.off_accelerator] == ["pool"]
+    assert report.file_size < 2**20
+
+
+@pytest.mark.parametrize("backbone", ["resnet18_0.25", "darknet_slim_0.5"])
+def test_the_v831_runs_its_networks_whole_on_its_accelerator(backbone: Backbone) -> None:
+    snr, report = converted(backbone, "v831-awnn-int8")
+    assert snr > 15
+    assert report.off_accelerator == () and not any("CPU" in warning for warning in report.warnings)
+
+
+def test_tinymaix_runs_the_tiny_cnn_in_under_100_kb() -> None:
+    snr, report = converted("tiny_cnn", "mcu-tinymaix-int8")
+    assert snr > 15 and report.file_size < 100_000
+
+
+def test_tinymaix_refuses_a_pooling_by_its_name() -> None:
+    with pytest.raises(UnsupportedModel, match="pool_stem: max pooling"):
+        converted("resnet18_0.25", "mcu-tinymaix-int8")
