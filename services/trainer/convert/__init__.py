@@ -7,7 +7,7 @@ logits = simulator("k210-kmodel-v3", model.data).run(images)   what the chip wil
 from __future__ import annotations
 
 from services.common.errors import InvalidInput
-from services.trainer.convert import awnn, kmodel_v3, kmodel_v5, onnx_file, tinymaix
+from services.trainer.convert import awnn, kmodel_v3, kmodel_v5, ncnn, onnx_file, tinymaix
 from services.trainer.convert.contract import (
     ConversionReport,
     ConvertedModel,
@@ -33,7 +33,14 @@ __all__ = [
 
 TARGETS: dict[str, Target] = {
     target.id: target
-    for target in (kmodel_v3.TARGET, *kmodel_v5.TARGETS, awnn.TARGET, onnx_file.TARGET, *tinymaix.TARGETS)
+    for target in (
+        kmodel_v3.TARGET,
+        *kmodel_v5.TARGETS,
+        awnn.TARGET,
+        onnx_file.TARGET,
+        *tinymaix.TARGETS,
+        *ncnn.TARGETS,
+    )
 }
 
 
