@@ -33,6 +33,7 @@ __all__ = ["Calibrated", "calibrate"]
 INPUT_SCALE = np.float32(127)  # |x'| <= 1; the vendor's calibration writes this one too
 GRID = 1 << 15  # a factor up to 1 is a whole number of 1/32768
 FEWEST_STEPS = 8
+OUTPUT_HEADROOM = 1.25  # other images have higher logits than the calibration's, and two that saturate are a tie
 METHOD: Method = "mse"
 
 Floats = npt.NDArray[np.float32]
@@ -147,8 +148,11 @@ class _Calibration:
         behind = self.lowered.activated.get(blob)
         ceiling = None if behind is None else self.lowered.ceilings.get(behind)
         seen = real if behind is None else real.clamp(0, ceiling)
-        method: Method = "max" if blob == "output0" else self.method
-        scale = _six_decimals(LEVELS / threshold(seen.numpy(), method))
+        if blob == "output0":
+            top = OUTPUT_HEADROOM * threshold(seen.numpy(), "max")
+        else:
+            top = threshold(seen.numpy(), self.method)
+        scale = _six_decimals(LEVELS / top)
         if not has_weights(layer):
             return scale
         scales = weight_scales(self.weights[layer.name].weight, self.options.weight_range)

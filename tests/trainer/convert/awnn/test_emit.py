@@ -37,6 +37,13 @@ def test_a_trained_network_keeps_its_answers(trained: Graph) -> None:
     assert model.file_name == "net.awnn" and model.report.agreement >= 0.98
 
 
+def test_the_outputs_have_headroom_above_what_calibration_saw(images: npt.NDArray[np.uint8]) -> None:
+    """Two logits that both saturate would be a tie."""
+    network = residual()
+    seen = float(np.abs(network.run_float(images)).max())
+    assert convert(network, TARGET, images).report.layers[-1].range[1] == pytest.approx(1.25 * seen, rel=0.01)
+
+
 def test_a_residual_network_is_close_to_float(images: npt.NDArray[np.uint8]) -> None:
     report = convert(residual(), TARGET, images).report
     assert report.output_snr_db > 25
