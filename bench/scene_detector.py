@@ -7,6 +7,7 @@ simulator, on scenes whose stamps and photographs the training has not seen; the
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import time
 from collections.abc import Callable
@@ -22,6 +23,7 @@ from services.trainer.convert import convert, simulator
 from services.trainer.convert.contract import ConvertOptions
 from services.trainer.detection import DetectionScore, average_precision
 from services.trainer.detection_loop import DetectionTraining, Progress, detections, train_detector
+from services.trainer.detector import detector_graph, load_detector, save_detector
 from services.trainer.graph import Graph
 from services.trainer.settings import user_cache_dir
 from services.trainer.weights import fetch_default, load_file
@@ -39,7 +41,7 @@ class SceneDetector:
     graph: Graph
     calibration: npt.NDArray[np.uint8]
     test: Scenes
-    train_seconds: float
+    train_seconds: float  # 0 when it came from the cache
 
 
 def train_scene_detector(
@@ -51,19 +53,30 @@ def train_scene_detector(
     tell: Callable[[Progress], None] = lambda progress: None,
     cache_dir: Path | None = None,
 ) -> SceneDetector:
-    """Compose the scenes and train.
+    """Compose the scenes and train, once: the network is kept in `cache_dir`.
 
     Unavailable when stamps or ImageNet weights can be had from nowhere.
     """
     cache_dir = cache_dir or user_cache_dir()
     stamps = stamps_folder(cache_dir)
     training = replace(training or DetectionTraining(), backbone=backbone, steps=steps, seed=seed)
-    train = make_scenes(stamps, TRAIN_SCENES, size, seed, "train")
-    test = make_scenes(stamps, TEST_SCENES, size, seed, "test")
-    weights = load_file(fetch_default(cache_dir)) if backbone.startswith("mobilenet_v1_") else None
-    began = time.monotonic()
-    graph = train_detector(train.images, train.truths, LABELS, training, weights, tell)
-    return SceneDetector(graph, train.images[:CALIBRATION_SCENES], test, time.monotonic() - began)
+    file = cache_dir / "bench" / f"scenes-{_key(training, size)}.pt"
+    seconds = 0.0
+    if not file.exists():
+        train = make_scenes(stamps, TRAIN_SCENES, size, seed, "train")
+        weights = load_file(fetch_default(cache_dir)) if backbone.startswith("mobilenet_v1_") else None
+        began = time.monotonic()
+        file.parent.mkdir(parents=True, exist_ok=True)
+        save_detector(file, train_detector(train.images, train.truths, len(LABELS), training, weights, tell))
+        seconds = time.monotonic() - began
+    graph = detector_graph(load_detector(file), LABELS, size, size)
+    calibration = make_scenes(stamps, CALIBRATION_SCENES, size, seed, "train").images
+    return SceneDetector(graph, calibration, make_scenes(stamps, TEST_SCENES, size, seed, "test"), seconds)
+
+
+def _key(training: DetectionTraining, size: int) -> str:
+    """A short name for all that decides what the network becomes, but for the code."""
+    return hashlib.sha256(f"{size} {training}".encode()).hexdigest()[:16]
 
 
 def score(graph: Graph, outputs: npt.NDArray[np.float32], test: Scenes) -> DetectionScore:

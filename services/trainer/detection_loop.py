@@ -18,7 +18,7 @@ from services.trainer.backbones import STRIDE
 from services.trainer.config import Backbone
 from services.trainer.detection import Detection, Truth, decode, fit_anchors
 from services.trainer.detection_augment import DetectionAugment, augmented_scenes
-from services.trainer.detector import NECK, Detector, detector_graph
+from services.trainer.detector import NECK, Detector
 from services.trainer.graph import Graph
 from services.trainer.heads.yolo2_loss import LossParts, Targets, yolo2_loss
 from services.trainer.model import normalised
@@ -63,22 +63,22 @@ class Progress:
 def train_detector(
     images: Images,
     truths: Sequence[Sequence[Truth]],
-    labels: tuple[str, ...],
+    classes: int,
     training: DetectionTraining,
     weights: PretrainedBackbone | None = None,
     tell: Callable[[Progress], None] = lambda progress: None,
-) -> Graph:
-    """Train on uint8 (n, 3, h, w) and the truths of each picture; the graph has batch normalisation folded.
+) -> Detector:
+    """Train on uint8 (n, 3, h, w) and the truths of each picture, whose labels are below `classes`.
 
-    The same seed, data and number of threads give the same graph. InvalidInput: too few boxes; FailedPrecondition: the
-    training diverged.
+    The same seed, data and number of threads give the same weights. InvalidInput: too few boxes;
+    FailedPrecondition: the training diverged.
     """
     torch.manual_seed(training.seed)
     generator = torch.Generator().manual_seed(training.seed)
     height, width = images.shape[2:]
     grid = (height // STRIDE, width // STRIDE)
     anchors = fit_anchors([truth.box for items in truths for truth in items], grid)
-    model = Detector(training.backbone, len(labels), anchors, training.neck)
+    model = Detector(training.backbone, classes, anchors, training.neck)
     if weights is not None:
         model.load_pretrained(weights)
     model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -99,7 +99,7 @@ def train_detector(
         tell(_progress(step, parts))
     kept = averaged.module.eval()
     assert isinstance(kept, Detector)
-    return detector_graph(kept, labels, height, width)
+    return kept
 
 
 def detections(

@@ -1,11 +1,15 @@
-"""A YOLOv2 detector, backbone and head, and its graph for the converters."""
+"""A YOLOv2 detector, backbone and head; its file, and its graph for the converters."""
 
 from __future__ import annotations
+
+import pickle
+from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from services.common.errors import InvalidInput
 from services.trainer.backbones import BACKBONES
 from services.trainer.config import Backbone
 from services.trainer.graph import Graph
@@ -13,7 +17,7 @@ from services.trainer.heads.yolo2 import Yolo2Head
 from services.trainer.model import input_spec, load_imagenet
 from services.trainer.weights import PretrainedBackbone
 
-__all__ = ["NECK", "Detector", "detector_graph"]
+__all__ = ["NECK", "Detector", "detector_graph", "load_detector", "save_detector"]
 
 NECK = 96  # with MobileNetV1-0.5 the file stays near 1.3 MB, which a K210 has room for; the paper's 1024 would not
 
@@ -27,6 +31,7 @@ class Detector(nn.Module):
         self, backbone: Backbone, classes: int, anchors: tuple[tuple[float, float], ...], neck: int = NECK
     ) -> None:
         super().__init__()
+        self.shape = {"backbone": backbone, "classes": classes, "anchors": anchors, "neck": neck}
         self.backbone = BACKBONES[backbone]()
         self.head = Yolo2Head(self.backbone.channels, len(anchors), classes, neck, self.backbone.activation)
         self.register_buffer("anchors", torch.tensor(anchors).reshape(-1, 2))
@@ -45,3 +50,21 @@ def detector_graph(model: Detector, labels: tuple[str, ...], height: int, width:
     anchors = tuple((float(w), float(h)) for w, h in np.asarray(model.anchors))
     layers = (*model.backbone.graph_layers(), *model.head.graph_layers())
     return Graph(name, input_spec(height, width), layers, labels, anchors)
+
+
+def save_detector(path: Path, model: Detector) -> None:
+    """Weights and shape; `path` is there only when it is whole."""
+    part = path.with_suffix(".part")
+    torch.save({"shape": model.shape, "model": model.state_dict()}, part)
+    part.replace(path)
+
+
+def load_detector(path: Path) -> Detector:
+    """The detector of `save_detector`, in evaluation mode. InvalidInput when the file is none."""
+    try:
+        saved = torch.load(path, map_location="cpu", weights_only=True)
+        model = Detector(**saved["shape"])
+        model.load_state_dict(saved["model"])
+    except (OSError, RuntimeError, KeyError, TypeError, ValueError, EOFError, pickle.UnpicklingError) as error:
+        raise InvalidInput("CHECKPOINT_BROKEN", f"{path.name} is not a detector: {error}.") from error
+    return model.eval()

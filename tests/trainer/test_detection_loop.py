@@ -14,6 +14,7 @@ from services.trainer.convert.contract import ConvertOptions
 from services.trainer.detection import average_precision
 from services.trainer.detection_augment import DetectionAugment
 from services.trainer.detection_loop import DetectionTraining, Progress, detections, train_detector
+from services.trainer.detector import Detector, detector_graph
 from services.trainer.graph import Conv, Graph
 from tests.trainer.detection.drawn import LABELS, drawn_scenes
 
@@ -32,11 +33,15 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(threads)
 
 
+def graph_of(model: Detector) -> Graph:
+    return detector_graph(model, LABELS, SIZE, SIZE)
+
+
 @cache
 def trained() -> tuple[Graph, tuple[Progress, ...]]:
     told: list[Progress] = []
     images, truths = drawn_scenes(256, SIZE)
-    return train_detector(images, truths, LABELS, QUICK, tell=told.append), tuple(told)
+    return graph_of(train_detector(images, truths, len(LABELS), QUICK, tell=told.append)), tuple(told)
 
 
 def map50(outputs: np.ndarray) -> float:
@@ -59,7 +64,7 @@ def test_the_kmodel_finds_as_much_as_the_float_network() -> None:
 
 
 def weights(training: DetectionTraining) -> np.ndarray:
-    graph = train_detector(*drawn_scenes(16), LABELS, training)
+    graph = graph_of(train_detector(*drawn_scenes(16), len(LABELS), training))
     return np.concatenate([layer.weight.ravel() for layer in graph.layers if isinstance(layer, Conv)])
 
 
@@ -72,10 +77,10 @@ def test_the_same_seed_gives_the_same_detector() -> None:
 
 def test_too_few_boxes_are_refused_before_the_training() -> None:
     with pytest.raises(InvalidInput, match="3 boxes"):
-        train_detector(drawn_scenes(3)[0], [items[:1] for items in drawn_scenes(3)[1]], LABELS, QUICK)
+        train_detector(drawn_scenes(3)[0], [items[:1] for items in drawn_scenes(3)[1]], len(LABELS), QUICK)
 
 
 def test_a_diverged_training_says_so() -> None:
     with pytest.raises(FailedPrecondition, match="diverged") as caught:
-        train_detector(*drawn_scenes(16), LABELS, replace(QUICK, steps=20, learning_rate=1e20, warmup_steps=0))
+        train_detector(*drawn_scenes(16), len(LABELS), replace(QUICK, steps=20, learning_rate=1e20, warmup_steps=0))
     assert "learning_rate" in caught.value.fix

@@ -26,7 +26,7 @@ class Yolo2Head(nn.Module):
         self.neck = ConvNormActivation(channels, neck, 3, activation=activation)
         self.predict = nn.Conv2d(neck, anchors * (VALUES + classes), 1)
         nn.init.kaiming_normal_(self.neck.conv.weight, mode="fan_out")
-        nn.init.normal_(self.predict.weight, std=0.01)
+        nn.init.normal_(self.predict.weight, std=0.05)
         assert self.predict.bias is not None
         with torch.no_grad():
             self.predict.bias.zero_().view(anchors, -1)[:, OBJECTNESS] = math.log(_PRIOR / (1 - _PRIOR))

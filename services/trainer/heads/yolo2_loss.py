@@ -25,7 +25,7 @@ __all__ = ["LossParts", "Targets", "yolo2_loss"]
 
 _SIMILAR = 0.5  # IoU of the sizes that makes another anchor responsible too
 _IGNORED = 0.6  # IoU above which a box without a truth of its own is no mistake (the paper's threshold)
-_BOX, _OBJECTNESS, _CLASS = 2.0, 1.0, 0.5
+_BOX, _OBJECTNESS, _CLASS = 2.0, 1.0, 1.0
 _EMPTY = 0.5  # weight of the cells without an object (lambda_noobj of arXiv:1506.02640)
 _MAX_EXPONENT = 6.0
 
