@@ -69,8 +69,7 @@ def _report(graph: Graph, lowered: Lowered, calibrated: Calibrated, data: bytes,
     wanted = float_graph.run_float(images)
     simulator = AwnnSimulator(data)
     got = simulator.run(images)
-    sizes = [c * h * w for c, h, w in simulator.network.shapes.values()]
-    memory = 2 * max(sizes)
+    memory = simulator.network.peak()
     return ConversionReport(
         target=TARGET_ID,
         file_size=len(data),

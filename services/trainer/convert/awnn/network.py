@@ -17,6 +17,7 @@ __all__ = ["INPUT", "OUTPUT", "Network", "read_network", "requant_of"]
 INPUT, OUTPUT = "input0", "output0"  # the blobs that nn.load is told
 RUNS = ("Input", "Convolution", "InnerProduct", "ReLU", "Pooling", "Split", "Quantize", "Eltwise")
 MAX_WORK = 10_000_000_000  # multiply-adds of one image; ResNet-18 at 224 x 224 takes 1.8e9
+UNFOLD_WORK = 8  # laying out a value under a tap costs as much as so many multiply-adds
 MAX_SHIFT = 31
 
 
@@ -34,6 +35,17 @@ class Network:
     @property
     def output_shape(self) -> Shape:
         return self.shapes[OUTPUT]
+
+    def peak(self) -> int:
+        """The most values of maps that are alive at once, for one image; copies of a Split count."""
+        last = {blob: i for i, layer in enumerate(self.layers) for blob in layer.inputs}
+        sizes = {blob: c * h * w for blob, (c, h, w) in self.shapes.items()}
+        alive = most = 0
+        for i, layer in enumerate(self.layers):
+            alive += sum(sizes[blob] for blob in layer.outputs)
+            most = max(most, alive)
+            alive -= sum(sizes[blob] for blob in set(layer.inputs) if last[blob] == i)
+        return most
 
 
 def read_network(param: bytes, weights: bytes) -> Network:
@@ -98,7 +110,8 @@ def _check_work(layers: tuple[ParamLayer, ...], shapes: dict[str, Shape]) -> Non
     for layer in layers:
         _, height, width = shapes[layer.outputs[0]]
         if layer.type == "Convolution":
-            work += layer.integer(6) * height * width
+            outputs = layer.integer(0)
+            work += layer.integer(6) // outputs * (outputs + UNFOLD_WORK) * height * width
         elif layer.type == "InnerProduct":
             work += layer.integer(2)
         if work > MAX_WORK:

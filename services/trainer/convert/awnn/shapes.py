@@ -108,7 +108,7 @@ def _pooling(layer: ParamLayer, shape: Shape) -> Shape:
         raise layer.wrong(
             "a mean over windows, padding or windows that are not square", "Use max pooling without padding."
         )
-    if not 1 <= kernel <= 8 or not 1 <= stride <= 8 or mode not in (0, 1) or min(shape[1:]) < kernel:
+    if not 1 <= kernel <= 4 or not 1 <= stride <= 4 or mode not in (0, 1) or min(shape[1:]) < kernel:
         raise layer.wrong(f"windows of {kernel} every {stride} on {shape}", "Use windows of 2 every 2.")
     if mode == 0 and any((s - kernel) % stride for s in shape[1:]):
         raise layer.wrong(

@@ -26,7 +26,7 @@ from services.trainer.convert.ncnn_text import ParamLayer
 
 __all__ = ["AwnnSimulator", "LayerUnit", "image_to_int8"]
 
-CHUNK_VALUES = 8 << 20  # of the largest two neighbouring maps in work at once
+CHUNK_VALUES = 8 << 20  # of maps that are alive at once
 Capture = Callable[[ParamLayer, Int8Map], None]
 
 
@@ -39,8 +39,7 @@ class AwnnSimulator:
         self.network = read_network(self.container.param, self.container.bin)
         self.container.check_shapes(self.network.input_shape, self.network.output_shape)
         self.units = [LayerUnit(layer, self.network.weights.get(layer.name)) for layer in self.network.layers]
-        sizes = [c * h * w for c, h, w in self.network.shapes.values()]
-        self.chunk = max(1, min(64, CHUNK_VALUES // (2 * max(sizes))))
+        self.chunk = max(1, min(64, CHUNK_VALUES // self.network.peak()))
 
     @property
     def input_shape(self) -> tuple[int, int, int]:
