@@ -101,6 +101,8 @@ def add(call: Call) -> Feature:
     for image in (one, other):
         if image.index < 0:
             raise call.refuse("it adds the image itself", "Let a convolution come first.")
+    if other.index > one.index:
+        one, other = other, one  # as a residual connection is written down: the newest, plus an older one
     builder = call.builder
     other_name = builder.layers[other.index].name
     layer = Add(builder.name(call.node), other_name, source=builder.source(one))

@@ -7,8 +7,10 @@ import pytest
 import torch
 from torch import nn
 
+from services.trainer.config import Backbone
 from services.trainer.convert.onnx_file.read import from_onnx
 from services.trainer.graph import Activation, Conv, Graph, MaxPool, Softmax
+from services.trainer.model import Classifier, to_graph
 from tests.trainer.convert.networks import pictures
 from tests.trainer.convert.onnx_file.torch_networks import exported, networks
 
@@ -47,6 +49,17 @@ def test_an_open_batch_is_read(name: str) -> None:
 def test_the_newer_exporters_files_answer_as_the_network_did(name: str) -> None:
     pytest.importorskip("onnxscript", reason="torch's newer exporter needs: pip install onnxscript")
     assert_same_answers(read(name, exported(NETWORKS[name], 18, dynamo=True, external_data=False)), NETWORKS[name])
+
+
+@pytest.mark.parametrize("backbone", ["mobilenet_v1_0.25", "mobilenet_v2_0.35", "resnet18_0.25", "darknet_slim_0.5"])
+def test_our_own_backbones_come_back_as_the_graph_they_write_themselves(backbone: Backbone) -> None:
+    model = Classifier(backbone, 4).eval()
+    wanted = to_graph(model, ("a", "b", "c", "d"), 64)
+    got = from_onnx(exported(model, x=torch.zeros(1, 3, 64, 64)))
+    assert [type(layer) for layer in got.layers] == [type(layer) for layer in wanted.layers]
+    assert got.wiring() == wanted.wiring()
+    images = pictures(2, size=64)[0]
+    assert np.allclose(got.run_float(images), wanted.run_float(images), atol=1e-5)
 
 
 def test_batch_normalisation_and_activations_go_into_the_convolutions() -> None:
