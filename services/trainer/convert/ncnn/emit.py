@@ -90,7 +90,8 @@ def _graph_layers(graph: Graph, weights: Mapping[str, LayerWeights]) -> dict[str
     found = {}
     for name, stored in weights.items():
         for i, layer in enumerate(rest):
-            if np.array_equal(layer.weight, stored.weight):
+            same_bias = stored.bias is None or np.array_equal(layer.bias, stored.bias)
+            if same_bias and np.array_equal(layer.weight, stored.weight):
                 found[name] = rest.pop(i)
                 break
     if rest or len(found) != len(weights):
