@@ -1,7 +1,8 @@
 """The int8 network: which layers become int8, with which scales and biases.
 
 Depthwise convolutions and those that read the image stay float16: they are a few percent of the weights, and in int8
-they cost most of the accuracy: MobileNetV1-1.0 agrees with float on 0.84 of the pictures so, on 0.93 otherwise. ncnn gives float between layers anyway.
+they cost most of the accuracy. MobileNetV1-1.0 agrees with float on 0.84 of the pictures so, on 0.93 otherwise
+(before maps are moved). ncnn gives float between layers anyway.
 """
 
 from __future__ import annotations
