@@ -138,7 +138,7 @@ def convert(
     mean: Annotated[str, typer.Option(help="Of the ONNX file's input: one number or three, pixels in 0 to 1.")] = "",
     std: Annotated[str, typer.Option(help="The same for the standard deviation.")] = "",
     out: Annotated[Path, typer.Option(help="Folder for the files and figures.")] = Path("converted"),
-    max_drop: Annotated[float, typer.Option(help="Accuracy that the conversion may cost, 0 to 1.")] = 0.02,
+    max_drop: Annotated[float, typer.Option(help="Accuracy that the conversion may cost, 0 to 1.")] = 0.03,
     allow_oversize: Annotated[bool, typer.Option("--allow-oversize", help="For minimum builds of a firmware.")] = False,
     weight_range: Annotated[str, typer.Option(help="max, or mse: clip outliers of the weights.")] = "max",
     package: Annotated[str, typer.Option(help="Pack it for a board too: k210-zip, kfpkg, v831-zip or files.")] = "",

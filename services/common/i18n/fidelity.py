@@ -10,7 +10,7 @@ FIDELITY: dict[str, tuple[str, str]] = {
         "How far the file for {target} answers like the float network. Simulated on the host, not measured on a chip.",
         "{target} 的文件与浮点网络的一致程度。在主机上模拟得出，并非芯片实测。",
     ),
-    "fidelity.link": ("Fidelity", "保真度"),
+    "fidelity.link": ("Details", "详情"),
     "fidelity.accuracy": ("Accuracy", "准确率"),
     "fidelity.mAP50": ("mAP50", "mAP50"),
     "fidelity.mAP50-95": ("mAP50-95", "mAP50-95"),

@@ -16,7 +16,7 @@ from services.rpc.boardloop.trainer.v1 import trainer_pb2 as trainer
 __all__ = ["convert_dialog"]
 
 CONVERT_SECONDS = 900.0
-DEFAULT_DROP = 2.0  # percent
+DEFAULT_DROP = 3.0  # percent
 
 
 def convert_dialog(
@@ -59,14 +59,14 @@ class _Conversion:
             self._drop.props["hint"] = t("convert.max_drop_help")
             self._drop.props("outlined " + mark("convert-drop"))
             self._oversize = ui.checkbox(t("convert.oversize")).props(mark("convert-oversize"))
-            self._working = html("", "stack tight hidden").props(mark("convert-working") + ' role="status"')
+            self._working = ui.element("div").classes("stack tight hidden")
+            with self._working.props(mark("convert-working") + ' role="status"'):
+                html(escape(t("convert.working")))
+                ui.linear_progress(show_value=False, color=None).props("indeterminate rounded").classes("working")
             self._error = html("", "error-box hidden").props(mark("convert-error") + ' role="alert"')
             with ui.element("div").classes("foot"):
                 self._cancel = button(t("common.cancel"), "ghost", self.dialog.close)
                 self._submit = button(t("convert.submit"), "primary", page.action(self._convert), test="convert-submit")
-        self._working.set_content(f"<span>{escape(t('convert.working'))}</span>")
-        with self._working:
-            ui.linear_progress(show_value=False).props("indeterminate rounded color=teal")
         self._describe()
 
     def _describe(self) -> None:

@@ -68,7 +68,7 @@ class TrainingForm:
             self._backbone = self._select("backbone", BACKBONES, "mobilenet_v1_0.5")
             self._input = self._select("input", SIZES, 128)
             self._target = self._select("target", {DEFAULT_TARGET: DEFAULT_TARGET}, DEFAULT_TARGET)
-            self._drop = self._number("drop", 2, 0, 100, precision=None)
+            self._drop = self._number("drop", 3, 0, 100, precision=None)
             self._batch = self._number("batch", 16, 1, 512)
             self._rate = self._number("rate", 0, 0, 10, precision=None)
             self._seed = self._number("seed", 1, 0, 2**31)

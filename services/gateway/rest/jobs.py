@@ -34,7 +34,7 @@ class TrainingParameters(Public):
     weights: str = Field(default="", max_length=500, description='"imagenet" (default), "none", or a path or address')
     target: str = Field(default="", max_length=64, description='"" = "k210-kmodel-v3"')
     max_accuracy_drop: float | None = Field(
-        default=None, ge=0, le=1, description="a conversion that costs more accuracy fails the job; null = 0.02"
+        default=None, ge=0, le=1, description="a conversion that costs more accuracy fails the job; null = 0.03"
     )
     allow_oversize: bool = Field(default=False, description="convert also what a full firmware has no memory for")
 

@@ -96,7 +96,7 @@ class ConversionCreate(BaseModel):
 
     target: TargetId
     max_accuracy_drop: float | None = Field(
-        default=None, ge=0, le=1, description="a conversion that costs more accuracy is refused; null = 0.02"
+        default=None, ge=0, le=1, description="a conversion that costs more accuracy is refused; null = 0.03"
     )
     allow_oversize: bool = Field(default=False, description="convert also what a full firmware has no memory for")
     weight_range: Literal["max", "mse"] = Field(default="max", description="mse clips outliers of the weights")
