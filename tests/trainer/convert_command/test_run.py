@@ -19,7 +19,7 @@ from services.trainer.convert import simulator
 from services.trainer.convert.onnx_file.write import to_onnx
 from services.trainer.convert_command import Request, run_convert
 from services.trainer.graph import Conv, Graph
-from tests.trainer.convert.networks import SHAPES, pictures
+from tests.trainer.convert.networks import SHAPES, conv, graph, pictures
 from tests.trainer.convert_command.conftest import Folder
 
 TARGET = "k210-kmodel-v3"
@@ -145,3 +145,18 @@ def test_an_output_folder_that_is_a_file_is_told(onnx_file: Path, picture_folder
     (tmp_path / "out").write_text("")
     with pytest.raises(BoardloopError, match="--out"):
         run(onnx_file, picture_folder(8), tmp_path / "out")
+
+
+def test_a_detector_is_measured_by_the_objects_beside_its_pictures(picture_folder: Folder, tmp_path: Path) -> None:
+    body = graph(conv("stem", (3, 8), stride=2), conv("down", (8, 16), stride=2), conv("head", (16, 7), kernel=1))
+    detector = replace(body, labels=("shape", "other"), anchors=((2.0, 2.0),))
+    model = tmp_path / "detector.onnx"
+    model.write_bytes(to_onnx(detector))
+    folder = picture_folder(12, flat=True)
+    assert "no labels given" in run(model, folder, tmp_path / "out", choices=Choices(max_accuracy_drop=1))
+    for picture in folder.glob("*.png"):
+        picture.with_suffix(".txt").write_text("0 0.5 0.5 0.4 0.4\n")
+    printed = run(model, folder, tmp_path / "out", choices=Choices(max_accuracy_drop=1))
+    assert "mAP50, converted" in printed and "mAP50-95, float network" in printed
+    found = Fidelity.from_json(json.loads((tmp_path / "out" / "fidelity.json").read_text()))
+    assert (found.task, found.classes[0].support) == ("detector", 12)
