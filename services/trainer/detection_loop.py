@@ -28,7 +28,7 @@ __all__ = ["EVALUATION_NMS", "EVALUATION_THRESHOLD", "DetectionTraining", "Progr
 
 EVALUATION_THRESHOLD, EVALUATION_NMS = 0.005, 0.45  # low: average precision wants the unsure boxes too
 _MAX_GRADIENT = 10.0
-_AVERAGED = 0.998  # of the running average of the weights that is kept in a step
+_AVERAGED_SHARE = 0.03  # of the steps that the average of the weights reaches back over
 
 Images = npt.NDArray[np.uint8]
 
@@ -82,7 +82,7 @@ def train_detector(
     if weights is not None:
         model.load_pretrained(weights)
     model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    averaged = torch.optim.swa_utils.AveragedModel(model, avg_fn=_average, use_buffers=True)
+    averaged = torch.optim.swa_utils.AveragedModel(model, avg_fn=_averaging(training.steps), use_buffers=True)
     optimizer = _optimizer(model, training)
     model.train()
     for step, chosen in enumerate(_batches(len(images), training, generator)):
@@ -140,10 +140,10 @@ def _batches(count: int, training: DetectionTraining, generator: torch.Generator
         del left[: training.batch_size]
 
 
-def _average(mean: torch.Tensor, value: torch.Tensor, count: torch.Tensor | int) -> torch.Tensor:
-    """Exponential, shorter at the start; it follows the weights and the statistics of batch normalisation."""
-    kept = min(_AVERAGED, (1 + float(count)) / (10 + float(count)))
-    return mean + (value - mean) * (1 - kept)
+def _averaging(steps: int) -> Callable[[torch.Tensor, torch.Tensor, torch.Tensor | int], torch.Tensor]:
+    """Exponential average of the weights and of the statistics of batch normalisation."""
+    share = 1 / max(1.0, _AVERAGED_SHARE * steps)
+    return lambda mean, value, count: mean + (value - mean) * share
 
 
 def _progress(step: int, parts: LossParts) -> Progress:
