@@ -16,11 +16,13 @@ import numpy.typing as npt
 from services.trainer.convert.common import snr_db
 from services.trainer.convert.contract import ConvertOptions, Images
 from services.trainer.convert.kmodel_v3.activation import ramp
+from services.trainer.convert.kmodel_v3.copies import offsets
 from services.trainer.convert.kmodel_v3.kpu import Accumulator, KpuUnit
 from services.trainer.convert.kmodel_v3.layers import KpuConv
 from services.trainer.convert.kmodel_v3.quantise import Doubles, input_offsets, normalise, quantise_weights
 from services.trainer.convert.kmodel_v3.registers import Quantisation
-from services.trainer.convert.kmodel_v3.scales import MapStatistics, Reader, Scale, choose_scale, image_scale
+from services.trainer.convert.kmodel_v3.rounding import MAX_INPUTS, second_moments
+from services.trainer.convert.kmodel_v3.scales import MapStatistics, Scale, choose_scale, image_scale
 from services.trainer.convert.kmodel_v3.stages import IMAGE_MAP, POOL_LEFT_TOP, POOL_MAX, Lowered, Stage, readers
 from services.trainer.graph import InputSpec
 
@@ -86,11 +88,11 @@ def _quantise(
         real = _activate(stage, sums)
     out = _scale(lowered, i, real, maps.scales, read_by)
     data = _joined_data(stage, maps)
-    conv, factor, bias = _integers(lowered, i, _joined_scale(stage, maps), options)
+    conv, factor, bias = _integers(lowered, i, _joined_scale(stage, maps), data, options)
     alu = Accumulator(conv)(data, 2 if stage.pool == POOL_LEFT_TOP else 1)
     if options.bias_correction:
         bias = sums.double().mean((0, 2, 3)).numpy() - alu.mean((1, 2, 3)) * factor
-    norm = normalise(stage, conv, factor, bias, out, options.prescale)
+    norm = normalise(stage, conv, factor, bias + offsets(stage) * out.scale, out, options.prescale)
     conv = replace(conv, norm_mul=norm.mul, norm_add=norm.add, norm_shift=norm.shift, activation=norm.table)
     result = KpuUnit(conv, name=stage.name).finish(alu)
     maps.real[i], maps.data[i], maps.scales[i] = real, result, out
@@ -108,9 +110,8 @@ def _scale(
         real.amax((0, 2, 3)).double().numpy(),
         real.var((0, 2, 3)).double().numpy(),
     )
-    partner, found = None, []
-    for reader in (lowered.stages[index] for index in read_by[i]):
-        found.append(Reader(reader, None if reader.depthwise else reader.weight.astype(np.float64)))
+    partner, found = None, [lowered.stages[index] for index in read_by[i]]
+    for reader in found:
         if reader.joins:
             other = next(source for source in reader.sources if source != i)
             partner = scales.get(other, partner)
@@ -138,17 +139,23 @@ def _joined_scale(stage: Stage, maps: _Maps) -> Scale:
     return scale.first(stage.in_channels)
 
 
-def _integers(lowered: Lowered, i: int, scale: Scale, options: ConvertOptions) -> tuple[KpuConv, Doubles, Doubles]:
+def _integers(
+    lowered: Lowered, i: int, scale: Scale, data: Bytes, options: ConvertOptions
+) -> tuple[KpuConv, Doubles, Doubles]:
     """The convolution without its normalisation, s_x*s_w (oc,), and the real bias (oc,)."""
     stage, shape = lowered.stages[i], lowered.shapes[i]
-    inputs = scale.scale[:, None, None, None] if stage.depthwise else scale.scale[:, None, None]
-    quantised, factor = quantise_weights(stage.weight * inputs, options.weight_range)
-    bias = stage.bias.astype(np.float64)
     padding = scale.padding
+    pad_value = _nearest_byte(scale.zero_point) if padding is None else padding
+    inputs = scale.scale[:, None, None, None] if stage.depthwise else scale.scale[:, None, None]
+    moments = None
+    if not stage.joins and (stage.depthwise or stage.weight[0].size <= MAX_INPUTS):
+        moments = second_moments(data, stage.kernel, stage.depthwise, pad_value)
+    quantised, factor = quantise_weights(stage.weight * inputs, options.weight_range, moments, stage.copies)
+    bias = stage.bias.astype(np.float64)
     if padding is not None:
         quant = input_offsets(stage.kernel, padding)
     else:  # the zero points' share is a constant, but for the padding
-        quant = Quantisation(pad_value=_nearest_byte(scale.zero_point), arg_x=-128)
+        quant = Quantisation(pad_value=pad_value, arg_x=-128)
         zeros = scale.zero_point[:, None, None, None] if stage.depthwise else scale.zero_point[:, None, None]
         bias = bias - factor * ((quantised - 128.0) * zeros).sum((1, 2, 3))
     nothing = np.zeros(shape.out_channels, np.int64)

@@ -23,9 +23,9 @@ def check_stage(layer: str, shape: ConvShape, to_main_memory: bool) -> None:
         raise unsupported(layer, what, fix, reason)
 
 
-def fits_kpu(shape: ConvShape) -> str:
-    """Why a last convolution of this shape cannot run on the KPU; empty if it can."""
-    return next((what for _, what, _ in _broken(shape, to_main_memory=True)), "")
+def fits_kpu(shape: ConvShape, to_main_memory: bool = True) -> str:
+    """Why a convolution of this shape cannot run on the KPU; empty if it can."""
+    return next((what for _, what, _ in _broken(shape, to_main_memory)), "")
 
 
 def _broken(shape: ConvShape, to_main_memory: bool) -> list[tuple[str, str, str]]:

@@ -20,6 +20,7 @@ import numpy as np
 
 from services.common.errors import UnsupportedModel
 from services.trainer.convert.common import check_weights, unsupported
+from services.trainer.convert.kmodel_v3.copies import copy_stem
 from services.trainer.convert.kmodel_v3.limits import check_stage
 from services.trainer.convert.kmodel_v3.memory import place_maps
 from services.trainer.convert.kmodel_v3.registers import ConvShape, RowLayout
@@ -87,7 +88,7 @@ def lower(graph: Graph) -> Lowered:
         elif isinstance(layer, Add):
             state.maps[i] = _lower_add(state, layer, sources, before)
     state.read(len(body.layers) - 1)
-    stages = tuple(state.stages)
+    stages = copy_stem(tuple(state.stages), *image[1:])
     conv_shapes = _check(stages, graph)
     return Lowered(stages, conv_shapes, place_maps(stages, conv_shapes), tail, moved, notes)
 

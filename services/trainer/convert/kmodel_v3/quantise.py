@@ -23,6 +23,7 @@ from services.trainer.convert.kmodel_v3.activation import X_MAX, X_MIN, Activati
 from services.trainer.convert.kmodel_v3.kpu import accumulator_bounds
 from services.trainer.convert.kmodel_v3.layers import KpuConv
 from services.trainer.convert.kmodel_v3.registers import Quantisation
+from services.trainer.convert.kmodel_v3.rounding import round_steps
 from services.trainer.convert.kmodel_v3.scales import Scale
 from services.trainer.convert.kmodel_v3.stages import Stage
 
@@ -45,7 +46,7 @@ Doubles = npt.NDArray[np.float64]
 
 
 def quantise_weights(
-    weight: npt.NDArray[np.floating], how: Literal["max", "mse"]
+    weight: npt.NDArray[np.floating], how: Literal["max", "mse"], moments: Doubles | None = None, copies: int = 1
 ) -> tuple[npt.NDArray[np.uint8], Doubles]:
     """Bytes in the file's shape and s_w (oc,). "mse" clips each channel where the squared error is least."""
     flat = weight.reshape(weight.shape[0], -1).astype(np.float64)
@@ -60,7 +61,10 @@ def quantise_weights(
             error = ((steps * candidate[:, None] - flat) ** 2).sum(1)
             scale = np.where(error < best, candidate, scale)
             best = np.minimum(error, best)
-    steps = np.clip(np.rint(flat / scale[:, None]), -128, 127) + WEIGHT_ZERO
+    steps = np.clip(np.rint(flat / scale[:, None]), -128, 127)
+    if moments is not None:
+        steps = round_steps(flat / scale[:, None], moments, copies)
+    steps += WEIGHT_ZERO
     return steps.astype(np.uint8).reshape(weight.shape), scale
 
 

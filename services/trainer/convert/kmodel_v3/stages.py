@@ -23,7 +23,7 @@ class Stage:
 
     weight (oc, ic, k, k), depthwise (c, 1, k, k); bias (oc,). `sources` are the maps it reads. Two maps lie side by
     side in KPU RAM, the second behind the whole of the first, and are read as one; of a single or the second map only
-    the first channels may be read.
+    the first channels may be read. `copies`: the output channels are that many times the same (see copies.py).
     """
 
     name: str
@@ -33,6 +33,7 @@ class Stage:
     activation: Activation
     pool: int = POOL_NONE
     sources: tuple[int, ...] = (IMAGE_MAP,)
+    copies: int = 1
 
     @property
     def in_channels(self) -> int:

@@ -22,7 +22,7 @@ def test_inspect_lists_the_layers(file: Path, capsys: pytest.CaptureFixture[str]
     assert main(["inspect", str(file), "--json"]) == 0
     layers = json.loads(capsys.readouterr().out)["layers"]
     assert [layer["type"] for layer in layers[-3:]] == ["K210_CONV", "DEQUANTIZE", "GLOBAL_AVERAGE_POOL2D"]
-    assert layers[0]["input"] == [3, 32, 32] and layers[0]["output"] == [16, 16, 16]
+    assert layers[0]["input"] == [3, 32, 32] and layers[0]["output"] == [64, 16, 16]
     assert main(["inspect", str(file)]) == 0
     assert "GLOBAL_AVERAGE_POOL2D" in capsys.readouterr().out
 

@@ -1,0 +1,114 @@
+"""Which way each weight is rounded: so that the layer's sums change least, not so that the weights do.
+
+The calibration images give the second moments H of a layer's inputs; the error of a sum by rounding weights w to q is
+(w - q) H (w - q). Rounding each weight to the nearest step is best only if H is a diagonal; the inputs of a 3x3 window
+are nearly the same value, so there the errors of a window must cancel. The weights of an output are rounded one after
+the other, and what is left of each error is taken over by those that are still free (GPTQ: Frantar et al., 2022); for
+the nine weights of a depthwise layer single steps up and down follow until none helps.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["MAX_INPUTS", "round_steps", "second_moments"]
+
+Doubles = npt.NDArray[np.float64]
+
+MAX_INPUTS = 2304  # of a dense layer; the inverse of H takes its cube
+MAX_SAMPLES = 8192
+SHRINKAGE = 0.05
+LOW, HIGH = -128, 127
+BLOCK = 64
+DESCENTS = 40
+
+
+def second_moments(data: npt.NDArray[np.float32], kernel: int, depthwise: bool, pad: int) -> Doubles:
+    """Covariance of the inputs of one output, bytes (c, n, h, w): (c*k*k, c*k*k), depthwise (c, k*k, k*k)."""
+    channels, n, height, width = data.shape
+    if kernel == 1:
+        flat = data.reshape(channels, -1)
+        step = max(1, flat.shape[1] // MAX_SAMPLES)
+        return _covariance(np.ascontiguousarray(flat[:, ::step], np.float32))
+    rng = np.random.default_rng(0)
+    count = min(MAX_SAMPLES, n * height * width)
+    places = rng.choice(n * height * width, count, replace=False)
+    image, y, x = np.unravel_index(places, (n, height, width))
+    padded = np.pad(data, ((0, 0), (0, 0), (1, 1), (1, 1)), constant_values=pad)
+    windows = np.empty((channels, 9, count), np.float32)
+    for tap in range(9):
+        windows[:, tap] = padded[:, image, y + tap // 3, x + tap % 3]
+    return _covariance(windows if depthwise else windows.reshape(channels * 9, count))
+
+
+def _covariance(samples: npt.NDArray[np.float32]) -> Doubles:
+    samples = samples - samples.mean(-1, keepdims=True)
+    moments: Doubles = (samples @ np.swapaxes(samples, -1, -2)).astype(np.float64) / samples.shape[-1]
+    return moments
+
+
+def round_steps(values: Doubles, moments: Doubles, copies: int = 1) -> Doubles:
+    """Whole steps for `values` (rows, p), in steps; `moments` (p, p), or (rows, p, p) of each row.
+
+    The rows are `copies` times the same, and each copy takes over the errors of those before it.
+    """
+    damped = _damped(moments)
+    count = len(values) // copies
+    rest = np.zeros((count, values.shape[1]))
+    steps = []
+    for start in range(0, len(values), count):
+        wanted = values[start : start + count] + rest
+        if moments.ndim == 3:
+            part = _descend(np.clip(np.rint(wanted), LOW, HIGH), wanted, damped[start : start + count])
+        else:
+            part = _gptq(wanted, damped)
+        rest = wanted - part
+        steps.append(part)
+    return np.concatenate(steps)
+
+
+def _damped(moments: Doubles) -> Doubles:
+    diagonal = np.diagonal(moments, axis1=-2, axis2=-1)
+    level = np.maximum(diagonal.mean(-1, keepdims=True), 1e-9)
+    eye = np.eye(moments.shape[-1])
+    result: Doubles = (1 - SHRINKAGE) * moments + (SHRINKAGE * diagonal + 0.01 * level)[..., None] * eye
+    return result
+
+
+def _gptq(values: Doubles, moments: Doubles) -> Doubles:
+    """Algorithm 1 of the paper; the most active inputs first."""
+    order = np.argsort(-np.diagonal(moments))
+    upper = np.linalg.cholesky(np.linalg.inv(moments[np.ix_(order, order)])).T
+    work = values[:, order].astype(np.float32)
+    upper = (upper / np.diagonal(upper)[:, None]).astype(np.float32)
+    steps = np.empty_like(work)
+    for start in range(0, len(order), BLOCK):
+        end = min(start + BLOCK, len(order))
+        errors = np.empty((len(work), end - start), np.float32)
+        for j in range(start, end):
+            steps[:, j] = np.clip(np.rint(work[:, j]), LOW, HIGH)
+            error = errors[:, j - start] = work[:, j] - steps[:, j]
+            work[:, j + 1 : end] -= error[:, None] * upper[j, j + 1 : end]
+        work[:, end:] -= errors @ upper[start:end, end:]
+    result = np.empty(values.shape)
+    result[:, order] = steps
+    return result
+
+
+def _descend(steps: Doubles, values: Doubles, moments: Doubles) -> Doubles:
+    """Moves one weight of every row by one step while that lowers its error."""
+    steps = steps.copy()
+    index = np.arange(len(steps))
+    diagonal = np.diagonal(moments, axis1=1, axis2=2)
+    for _ in range(DESCENTS):
+        gradient = np.einsum("rij,rj->ri", moments, values - steps)
+        direction = np.where(gradient > 0, 1.0, -1.0)
+        gain = 2 * np.abs(gradient) - diagonal
+        gain[(steps + direction < LOW) | (steps + direction > HIGH)] = -1
+        best = gain.argmax(1)
+        better = gain[index, best] > 0
+        if not better.any():
+            break
+        steps[index[better], best[better]] += direction[index[better], best[better]]
+    return steps

@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from services.trainer.convert import convert
+from services.trainer.convert.kmodel_v3 import copies
+from services.trainer.convert.kmodel_v3.lower import lower
+from services.trainer.convert.kmodel_v3.simulate import KModelSimulator
+from services.trainer.graph import Conv, Graph
+from tests.trainer.convert.networks import classifier, conv, graph, pictures
+
+
+def differences() -> Graph:
+    """A stem whose map a depthwise layer turns into enlarged differences of neighbours, as MobileNetV1's does."""
+    depthwise = conv("depthwise", (8, 8), depthwise=True)
+    depthwise.weight[:] *= 0.1
+    depthwise.weight[:, 0, 1, 0:2] = (12, -12)
+    return graph(conv("stem", (3, 8), stride=2), depthwise, conv("mix", (8, 16), kernel=1), *classifier(4, 16))
+
+
+def noise(network: Graph) -> float:
+    calibration, images = pictures(12, seed=1)[0], pictures(24, seed=2)[0]
+    got = KModelSimulator(convert(network, "k210-kmodel-v3", calibration).data).run(images)
+    return float(np.std(got - network.run_float(images)))
+
+
+def test_a_copied_stem_gives_its_map_more_levels(monkeypatch: pytest.MonkeyPatch) -> None:
+    copied = noise(differences())
+    monkeypatch.setattr(copies, "COPIES", ())
+    assert copied < 0.8 * noise(differences())
+
+
+def test_the_stem_is_copied_as_often_as_the_kpus_ram_allows() -> None:
+    for size, channels, times in ((64, 8, 4), (224, 16, 4), (224, 24, 2), (224, 64, 1)):
+        network = graph(
+            conv("stem", (3, channels), stride=2),
+            conv("depthwise", (channels, channels), depthwise=True),
+            conv("mix", (channels, 8), kernel=1),
+            *classifier(2, 8),
+            size=(size, size),
+        )
+        assert [s.copies for s in lower(network).stages[:3]] == [times, times, 1], (size, channels)
+
+
+def test_a_stem_that_others_read_or_that_ends_in_a_dense_layer_is_left_alone() -> None:
+    stem, _, mix, *rest = differences().layers
+    assert isinstance(stem, Conv)
+    dense = graph(stem, conv("dense", (8, 8)), mix, *rest)
+    assert all(stage.copies == 1 for stage in lower(dense).stages)
+
+
+def test_copies_lie_evenly_between_two_steps() -> None:
+    stem = lower(differences()).stages[0]
+    assert sorted(set(copies.offsets(stem))) == [-0.375, -0.125, 0.125, 0.375]
+    assert copies.offsets(stem).sum() == 0
