@@ -31,7 +31,8 @@ Outputs = npt.NDArray[np.float32]
 class ConvertOptions:
     """Choices of a conversion; the defaults are those that measured best.
 
-    `prescale`: bits of fraction the activation unit works with, 10 to 18; more make rounding ties rare.
+    `prescale`: bits of fraction the activation unit works with, 10 to 18; more make rounding ties rare. `firmware`:
+    whose RAM decides whether the model is too large, by its name in the report; "": the roomiest of the chip's.
     """
 
     weight_range: Literal["max", "mse"] = "max"
@@ -39,6 +40,7 @@ class ConvertOptions:
     prescale: int = 16
     allow_oversize: bool = False
     max_calibration_images: int = 64
+    firmware: str = ""
 
 
 @dataclass(frozen=True)
@@ -55,10 +57,15 @@ class LayerReport:
 
 @dataclass(frozen=True)
 class BoardMemory:
-    """Estimated RAM that the loaded model takes on a board with this firmware."""
+    """Estimated RAM that the loaded model takes on a board with this firmware, and what there is; 0: not known."""
 
     firmware: str
     bytes: int
+    budget: int = 0
+
+    @property
+    def fits(self) -> bool:
+        return not self.budget or self.bytes <= self.budget
 
 
 @dataclass(frozen=True)

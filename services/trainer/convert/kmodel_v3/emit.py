@@ -15,9 +15,11 @@ from services.trainer.convert.kmodel_v3.calibrate import QuantisedStage, calibra
 from services.trainer.convert.kmodel_v3.cpu_base import CpuLayer
 from services.trainer.convert.kmodel_v3.cpu_bytes import Dequantize
 from services.trainer.convert.kmodel_v3.cpu_float import FullyConnectedLayer, GlobalAveragePool2d
+from services.trainer.convert.kmodel_v3.detector import check_detector
+from services.trainer.convert.kmodel_v3.firmware import check_size
 from services.trainer.convert.kmodel_v3.layers import MAIN_MEM_OUT, KModel, Layer, Output
 from services.trainer.convert.kmodel_v3.lower import lower
-from services.trainer.convert.kmodel_v3.report import check_size, make_report
+from services.trainer.convert.kmodel_v3.report import make_report
 from services.trainer.convert.kmodel_v3.stages import Lowered
 from services.trainer.convert.kmodel_v3.writer import write
 from services.trainer.graph import FullyConnected, Graph
@@ -29,6 +31,7 @@ ACTIVATIONS = {"none": 0, "relu": 1, "relu6": 2}
 
 def convert(graph: Graph, calibration_u8: Images, options: ConvertOptions) -> ConvertedModel:
     """See `services.trainer.convert.convert`. Output of the file: logits (or the last map, CHW) in float32."""
+    check_detector(graph)
     lowered = lower(graph)
     images = calibration_images(graph, calibration_u8, options)
     stages = calibrate(lowered, graph.input, images, options)

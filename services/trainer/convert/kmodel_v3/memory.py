@@ -17,7 +17,7 @@ from services.trainer.convert.common import unsupported
 from services.trainer.convert.kmodel_v3.registers import KPU_ROWS, ConvShape, rows
 from services.trainer.convert.kmodel_v3.stages import IMAGE_MAP, Stage, readers
 
-__all__ = ["place_maps"]
+__all__ = ["peak_rows", "place_maps"]
 
 ATTEMPTS = 300  # orders of placing that are tried before a network is refused
 
@@ -55,6 +55,11 @@ def place_maps(stages: tuple[Stage, ...], shapes: tuple[ConvShape, ...]) -> dict
         "Use a smaller input or fewer channels in the first layers.",
         "KPU_RAM",
     )
+
+
+def peak_rows(stages: tuple[Stage, ...], shapes: tuple[ConvShape, ...]) -> int:
+    """Rows in use by all maps alive at the fullest stage."""
+    return _fullest(stages, _maps(stages, shapes))[1]
 
 
 def _maps(stages: tuple[Stage, ...], shapes: tuple[ConvShape, ...]) -> dict[int, _Map]:

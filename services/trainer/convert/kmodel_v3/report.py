@@ -6,10 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from services.common.errors import UnsupportedModel
 from services.trainer.convert.common import agreement, snr_db
 from services.trainer.convert.contract import (
-    BoardMemory,
     ConversionReport,
     ConvertOptions,
     Images,
@@ -18,32 +16,20 @@ from services.trainer.convert.contract import (
 )
 from services.trainer.convert.kmodel_v3 import TARGET_ID
 from services.trainer.convert.kmodel_v3.calibrate import QuantisedStage
+from services.trainer.convert.kmodel_v3.detector import detector_warnings
+from services.trainer.convert.kmodel_v3.firmware import WARN_BYTES, board_memory, check_size
 from services.trainer.convert.kmodel_v3.kpu import Rounding
 from services.trainer.convert.kmodel_v3.layers import KModel
-from services.trainer.convert.kmodel_v3.registers import KPU_ROWS, ConvShape, rows
+from services.trainer.convert.kmodel_v3.memory import peak_rows
+from services.trainer.convert.kmodel_v3.registers import KPU_ROWS
 from services.trainer.convert.kmodel_v3.simulate import KModelSimulator
 from services.trainer.convert.kmodel_v3.stages import Lowered
 from services.trainer.graph import FullyConnected, Graph, Softmax
 
-__all__ = ["REFUSE_BYTES", "WARN_BYTES", "check_size", "make_report"]
+__all__ = ["WARN_BYTES", "check_size", "make_report"]
 
-# Free RAM of the boards is 1 to 1.9 MB on a full MaixPy build (MaixPy-v1 issue 422, aXeleRate issue 63).
-WARN_BYTES = 1 << 20
-REFUSE_BYTES = int(1.8 * (1 << 20))
-MAIXPY_ALIGNMENT = 256  # MaixPy allocates that much more to align the file
 LOW_SNR_DB = 10.0
-
-
-def check_size(file_size: int, main_memory: int, options: ConvertOptions) -> None:
-    """Raises UnsupportedModel when file and main memory together do not fit a board's RAM."""
-    total = file_size + main_memory
-    if total > REFUSE_BYTES and not options.allow_oversize:
-        raise UnsupportedModel(
-            "MODEL_TOO_LARGE",
-            f"the model takes {total} bytes of RAM on the board (file {file_size}, main memory {main_memory}); "
-            f"boards have about {REFUSE_BYTES}.",
-            fix="Use a narrower network (MobileNetV1 alpha 0.5), or allow the size explicitly for a minimum firmware.",
-        )
+COARSE_PRESCALE = 12  # below that many bits of fraction ties are no longer rare
 
 
 def make_report(
@@ -67,19 +53,16 @@ def make_report(
         target=TARGET_ID,
         file_size=len(data),
         main_memory=model.main_memory,
-        kpu_rows=max(_rows(stage.conv.shape) for stage in stages),
+        kpu_rows=peak_rows(lowered.stages, lowered.shapes),
         kpu_rows_available=KPU_ROWS,
-        board_memory=(
-            BoardMemory("MaixPy-v1", len(data) + MAIXPY_ALIGNMENT + model.main_memory),
-            BoardMemory("CanMV", len(data) + model.main_memory),
-        ),
+        board_memory=board_memory(len(data), model.main_memory),
         layers=_layers(lowered, stages),
         off_accelerator=lowered.moved,
         calibration_images=len(images),
         agreement=agreement(wanted, got),
         output_snr_db=snr_db(wanted, got),
         rounding=rounding,
-        warnings=_warnings(graph, stages, len(data) + model.main_memory, options),
+        warnings=_warnings(graph, stages, len(data) + model.main_memory, options) + detector_warnings(graph),
         notes=lowered.notes,
     )
 
@@ -116,7 +99,7 @@ def _warnings(graph: Graph, stages: list[QuantisedStage], total: int, options: C
             f"means lie {spread:.0f} bytes apart, so the border of the first map differs. Train with one mean."
         )
     for done in stages:
-        if done.prescale < options.prescale:
+        if done.prescale < min(options.prescale, COARSE_PRESCALE):
             found.append(
                 f"{done.stage.name}: its sums are so wide that the activation unit works with {done.prescale} bits of "
                 f"fraction in place of {options.prescale}."
@@ -127,9 +110,3 @@ def _warnings(graph: Graph, stages: list[QuantisedStage], total: int, options: C
                 "Calibrate with images of all labels, or train with ReLU6."
             )
     return tuple(found)
-
-
-def _rows(shape: ConvShape) -> int:
-    return rows(shape.in_channels, shape.height, shape.width) + rows(
-        shape.out_channels, shape.out_height, shape.out_width
-    )
