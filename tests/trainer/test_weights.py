@@ -133,3 +133,22 @@ def test_imagenet_weights_are_fetched_once(imagenet_weights: Path) -> None:
     assert imagenet_weights.stat().st_mtime_ns == before
     backbone = weights.load_file(imagenet_weights)
     assert backbone.alpha == 1.0 and backbone.layers[26].weight.shape == (1024, 1024, 1, 1)
+
+
+def test_the_imagenet_classifier_is_the_backbone_with_its_head(tmp_path: Path) -> None:
+    arrays = frozen_arrays(0.25)
+    rng = np.random.default_rng(0)
+    head = {"weights": rng.normal(size=(1, 1, 256, 1001)), "biases": rng.normal(size=1001)}
+    path = tmp_path / "net.pb"
+    path.write_bytes(
+        frozen_graph(arrays | {f"Logits/Conv2d_1c_1x1/{k}": v.astype(np.float32) for k, v in head.items()})
+    )
+    graph = weights.imagenet_classifier(path, size=64)
+    assert graph.shapes()[-3:] == [(256, 2, 2), (256,), (1001,)]
+    assert np.allclose(graph.layers[-1].weight[7], head["weights"][0, 0, :, 7])
+    image = rng.integers(0, 256, (2, 3, 64, 64), np.uint8)
+    assert np.isfinite(graph.run_float(image)).all()
+    path.write_bytes(frozen_graph(arrays))
+    with pytest.raises(InvalidInput, match="Logits") as caught:
+        weights.imagenet_classifier(path)
+    assert caught.value.reason == "WEIGHTS_MISSING"

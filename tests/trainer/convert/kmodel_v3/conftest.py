@@ -5,6 +5,7 @@ import pytest
 
 from services.trainer.convert import convert
 from services.trainer.graph import Activation, FullyConnected, GlobalAveragePool
+from tests.trainer.convert.kmodel_v3.residual_networks import mobilenet_v2
 from tests.trainer.convert.networks import conv, graph, pictures, small
 
 
@@ -12,6 +13,12 @@ from tests.trainer.convert.networks import conv, graph, pictures, small
 def small_file() -> bytes:
     """A converted network of random weights: five KPU layers, dequantise, average. Input 3 x 32 x 32."""
     return convert(small(), "k210-kmodel-v3", pictures(8)[0]).data
+
+
+@pytest.fixture(scope="session")
+def residual_file() -> bytes:
+    """Thirteen KPU layers, three of which read two maps side by side. Input 3 x 32 x 32."""
+    return convert(mobilenet_v2(4), "k210-kmodel-v3", pictures(8)[0]).data
 
 
 @pytest.fixture(scope="session")

@@ -97,12 +97,14 @@ def mutated(data: bytes, rng: np.random.Generator) -> bytes:
     return bytes(out)
 
 
-def test_mutated_files_are_run_or_refused_with_an_offset(small_file: bytes, cpu_file: bytes) -> None:
+def test_mutated_files_are_run_or_refused_with_an_offset(
+    small_file: bytes, cpu_file: bytes, residual_file: bytes
+) -> None:
     rng = np.random.default_rng(2026)
     image = pictures(1)[0]
     accepted = 0
     for i in range(FUZZ):
-        data = mutated((small_file, cpu_file)[i % 2], rng)
+        data = mutated((small_file, cpu_file, residual_file)[i % 3], rng)
         started = time.monotonic()
         try:
             simulator = KModelSimulator(data)
