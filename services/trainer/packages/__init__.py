@@ -16,15 +16,16 @@ from __future__ import annotations
 
 from services.common.errors import FailedPrecondition, InvalidInput
 from services.trainer.convert import TARGETS
-from services.trainer.packages import files, k210_zip, kfpkg, v831_zip
 from services.trainer.packages.archive import pack
 from services.trainer.packages.content import Package, PackageContent
+from services.trainer.packages.files import PACKAGE as FILES
+from services.trainer.packages.k210_zip import PACKAGE as K210_ZIP
+from services.trainer.packages.kfpkg import PACKAGE as KFPKG
+from services.trainer.packages.v831_zip import PACKAGE as V831_ZIP
 
 __all__ = ["PACKAGES", "Package", "PackageContent", "build", "kinds"]
 
-PACKAGES: dict[str, Package] = {
-    package.kind: package for package in (k210_zip.PACKAGE, kfpkg.PACKAGE, v831_zip.PACKAGE, files.PACKAGE)
-}
+PACKAGES: dict[str, Package] = {package.kind: package for package in (K210_ZIP, KFPKG, V831_ZIP, FILES)}
 
 
 def kinds(target: str) -> tuple[str, ...]:
