@@ -1,6 +1,6 @@
 """A real detector for benchmarks: eight kinds of stamps found in scenes of bench/scenes.py, trained in minutes.
 
-`python -m bench.scene_detector --steps 1200` trains one and prints its mAP in float and as a K210 kmodel on the chip's
+`python -m bench.scene_detector --steps 800` trains one and prints its mAP in float and as a K210 kmodel on the chip's
 simulator, on scenes whose stamps and photographs the training has not seen; the last line is JSON.
 """
 
@@ -45,7 +45,7 @@ class SceneDetector:
 
 
 def train_scene_detector(
-    steps: int = 1200,
+    steps: int = 800,
     seed: int = 0,
     size: int = SIZE,
     backbone: Backbone = "mobilenet_v1_0.5",
@@ -86,7 +86,7 @@ def score(graph: Graph, outputs: npt.NDArray[np.float32], test: Scenes) -> Detec
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--steps", type=int, default=1200)
+    parser.add_argument("--steps", type=int, default=800)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--size", type=int, default=SIZE)
     parser.add_argument("--backbone", default="mobilenet_v1_0.5")
