@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
+from contextlib import AbstractContextManager
+from functools import cache
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]
 
 from services.common.errors import InvalidInput, UnsupportedModel
 from services.trainer.convert.contract import ConvertOptions, Images
@@ -19,6 +22,7 @@ __all__ = [
     "check_weights",
     "check_whole",
     "file_stem",
+    "one_blas_thread",
     "snr_db",
     "unsupported",
 ]
@@ -85,6 +89,17 @@ def snr_db(wanted: npt.NDArray[np.floating], got: npt.NDArray[np.floating]) -> f
     if noise == 0:
         return 120.0
     return round(10 * math.log10(signal / noise), 2) if signal > 0 else 0.0
+
+
+def one_blas_thread() -> AbstractContextManager[Any]:
+    """numpy's matrix library on one thread: the products are small here, more threads only wait for each other."""
+    limiter: AbstractContextManager[Any] = _blas().limit(limits=1)
+    return limiter
+
+
+@cache
+def _blas() -> ThreadpoolController:
+    return ThreadpoolController().select(internal_api="openblas")
 
 
 def file_stem(name: str) -> str:

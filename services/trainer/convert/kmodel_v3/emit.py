@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from services.trainer.convert.common import calibration_images, file_stem
+from services.trainer.convert.common import calibration_images, file_stem, one_blas_thread
 from services.trainer.convert.contract import ConvertedModel, ConvertOptions, Images
 from services.trainer.convert.kmodel_v3.calibrate import QuantisedStage, calibrate
 from services.trainer.convert.kmodel_v3.cpu_base import CpuLayer
@@ -34,7 +34,8 @@ def convert(graph: Graph, calibration_u8: Images, options: ConvertOptions) -> Co
     check_detector(graph)
     lowered = lower(graph)
     images = calibration_images(graph, calibration_u8, options)
-    stages = calibrate(lowered, graph.input, images, options)
+    with one_blas_thread():
+        stages = calibrate(lowered, graph.input, images, options)
     model = _assemble(stages, lowered)
     data = write(model)
     check_size(len(data), model.main_memory, options)

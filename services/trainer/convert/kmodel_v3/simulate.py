@@ -9,14 +9,13 @@ board would compute on whatever the rows hold.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from functools import cache
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]
 
 from services.common.errors import InvalidInput, UnsupportedModel
+from services.trainer.convert.common import one_blas_thread
 from services.trainer.convert.kmodel_v3.cpu_base import CpuLayer, MainMemory, Span
 from services.trainer.convert.kmodel_v3.cpu_bytes import AddPadding, Upload
 from services.trainer.convert.kmodel_v3.kpu import KpuUnit, Rounding
@@ -94,7 +93,7 @@ class KModelSimulator:
                 fix="Resize the images to the model's input, RGB planar, one byte per channel.",
             )
         results = np.empty((len(images_u8), self.outputs), np.float32)
-        with _blas().limit(limits=1), np.errstate(all="ignore"):  # the board's float layers do not stop for 0/0 either
+        with one_blas_thread(), np.errstate(all="ignore"):  # the board's float layers do not stop for 0/0 either
             for start in range(0, len(images_u8), self._chunk):
                 chunk = images_u8[start : start + self._chunk]
                 results[start : start + self._chunk] = self._run_chunk(chunk)
@@ -227,12 +226,6 @@ class KModelSimulator:
 
 def _side_by_side(maps: list[npt.NDArray[np.float32]]) -> npt.NDArray[np.float32]:
     return maps[0] if len(maps) == 1 else np.concatenate(maps)
-
-
-@cache
-def _blas() -> ThreadpoolController:
-    """numpy's matrix library. Its products are small here: more threads only wait for each other."""
-    return ThreadpoolController().select(internal_api="openblas")
 
 
 def _to_kpu(layer: AddPadding | Upload, memory: MainMemory) -> npt.NDArray[np.float32]:
