@@ -25,7 +25,7 @@ class TrainingConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     backbone: Backbone = "mobilenet_v1_0.5"
-    input_size: int = Field(default=128, ge=96, le=224, multiple_of=32)
+    input_size: int = Field(default=128, ge=96, le=320, multiple_of=32)
     weights: str = ""
     weights_sha256: str = ""
     epochs: int = Field(default=15, ge=1, le=1000)
@@ -39,13 +39,20 @@ class TrainingConfig(BaseModel):
     label_smoothing: float = Field(default=0.1, ge=0, lt=1)
     dropout: float = Field(default=0.2, ge=0, lt=1)
     balance_classes: bool = False
+    ema: float = Field(default=0.99, ge=0, lt=1)
+    patience: int = Field(default=0, ge=0, le=1000)
+    keep: Literal["best", "last"] = "best"
+    freeze: float = Field(default=0.0, ge=0, le=1)
+    distil: Backbone | Literal[""] = ""
     flip_horizontal: bool = True
     flip_vertical: bool = False
+    quarter_turns: bool = False
     rotate: float = Field(default=5.0, ge=0, le=180)
     shift: float = Field(default=0.05, ge=0, le=0.5)
     zoom: float = Field(default=0.05, ge=0, le=0.5)
     brightness: float = Field(default=0.15, ge=0, le=1)
     contrast: float = Field(default=0.15, ge=0, le=1)
+    erase: float = Field(default=0.0, ge=0, le=0.9)
     seed: int = Field(default=0, ge=0, lt=2**31)
     threads: int = Field(default=0, ge=0, le=256)
     cache_mib: int = Field(default=2048, ge=0)

@@ -11,14 +11,17 @@ from google.protobuf.json_format import ParseDict
 from services.common.rpc import to_timestamp
 from services.rpc.boardloop.trainer.v1 import trainer_pb2
 from services.trainer.choices import MAX_ACCURACY_DROP
+from services.trainer.config import TrainingConfig
 from services.trainer.evaluate import Evaluation
 from services.trainer.models import Job, JobEpoch, Model, ModelFile
 from services.trainer.packages import kinds
+from services.trainer.parameters import settings
 
 __all__ = ["file_message", "job_message", "model_message"]
 
 
-_WHOLE = {"max_accuracy_drop": MAX_ACCURACY_DROP}  # what jobs of older versions do not say
+# what jobs of older versions do not say; they had no average of the weights
+_WHOLE = {"max_accuracy_drop": MAX_ACCURACY_DROP, **settings(TrainingConfig(ema=0))}
 
 
 def job_message(job: Job, log: Sequence[str] = ()) -> trainer_pb2.Job:

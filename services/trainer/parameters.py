@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,21 +12,31 @@ from services.common.errors import InvalidInput
 from services.rpc.boardloop.trainer.v1 import trainer_pb2
 from services.trainer.choices import Choices, check_target
 from services.trainer.config import TrainingConfig, field_faults
+from services.trainer.models import Model
 from services.trainer.settings import TrainerSettings
 from services.trainer.weights import fetch_default, local_copy
 
 __all__ = [
     "DEFAULT_TARGET",
+    "MODEL",
     "check_weights",
     "choices",
     "from_scratch_warning",
     "pretrained",
     "resolved",
+    "settings",
     "starting_weights",
     "weights_source",
 ]
 
 DEFAULT_TARGET = "k210-kmodel-v3"
+MODEL = "model:"  # and the id of a registered model
+# fields of the contract that are TrainingConfig's under the same name; "" and an absent value are its default
+_SETTINGS = (
+    "optimizer", "schedule", "final_learning_rate", "warmup_epochs", "weight_decay", "label_smoothing", "dropout",
+    "ema", "patience", "keep", "freeze", "balance_classes", "distil", "flip_horizontal", "flip_vertical",
+    "quarter_turns", "rotate", "shift", "zoom", "brightness", "contrast", "erase",
+)  # fmt: skip
 IMAGENET = "imagenet"
 NONE = "none"
 PRETRAINED_BACKBONES = "mobilenet_v1_"  # services.trainer.weights reads no others
@@ -36,26 +47,49 @@ _IMAGENET_SOURCE = (
 )
 
 
-def resolved(asked: trainer_pb2.TrainingParameters, settings: TrainerSettings) -> trainer_pb2.TrainingParameters:
-    """Every zero replaced by its default. InvalidInput names each parameter that is out of range or not allowed."""
+def resolved(
+    asked: trainer_pb2.TrainingParameters,
+    trainer: TrainerSettings,
+    model: Callable[[str], Model] | None = None,
+) -> trainer_pb2.TrainingParameters:
+    """Every zero replaced by its default. InvalidInput names each parameter that is out of range or not allowed.
+
+    `model` finds a registered model by its id, for weights "model:<id>": backbone and input size are then its own.
+    """
     default = TrainingConfig()
-    parameters = trainer_pb2.TrainingParameters(
-        backbone=asked.backbone or default.backbone,
-        input_size=asked.input_size or default.input_size,
-        epochs=asked.epochs or default.epochs,
-        batch_size=asked.batch_size or default.batch_size,
-        learning_rate=asked.learning_rate or default.learning_rate,
-        seed=asked.seed,
-        weights=asked.weights or IMAGENET,
-        target=asked.target or DEFAULT_TARGET,
-        max_accuracy_drop=choices(asked).max_accuracy_drop,
-        allow_oversize=asked.allow_oversize,
-    )
-    config(parameters, "", 0)
-    check_weights(parameters.weights, settings)
-    _check_fit(parameters)
+    start = model(asked.weights.removeprefix(MODEL)) if model and asked.weights.startswith(MODEL) else None
+    parameters = trainer_pb2.TrainingParameters()
+    parameters.CopyFrom(asked)
+    parameters.backbone = asked.backbone or (start.backbone if start else default.backbone)
+    parameters.input_size = asked.input_size or (start.input_size if start else default.input_size)
+    parameters.epochs = asked.epochs or default.epochs
+    parameters.batch_size = asked.batch_size or default.batch_size
+    parameters.learning_rate = asked.learning_rate or default.learning_rate
+    parameters.weights = asked.weights or IMAGENET
+    parameters.target = asked.target or DEFAULT_TARGET
+    parameters.max_accuracy_drop = choices(asked).max_accuracy_drop
+    for name, value in settings(config(parameters, "", 0)).items():
+        setattr(parameters, name, value)
+    check_weights(parameters.weights, trainer)
+    _check_fit(parameters, start)
     check_target(parameters.target)
     return parameters
+
+
+def settings(config: TrainingConfig) -> dict[str, Any]:
+    """Those of a configuration that the contract carries under the same name."""
+    return config.model_dump(include=set(_SETTINGS))
+
+
+def _said(asked: trainer_pb2.TrainingParameters) -> dict[str, Any]:
+    """The settings that a message says something about."""
+    fields = {field.name: field for field in asked.DESCRIPTOR.fields if field.name in _SETTINGS}
+    said = {}
+    for name, field in fields.items():
+        value = getattr(asked, name)
+        if asked.HasField(name) if field.has_presence else value != "":  # type: ignore[arg-type]
+            said[name] = value
+    return said
 
 
 def choices(asked: trainer_pb2.TrainingParameters | trainer_pb2.ConvertModelRequest) -> Choices:
@@ -76,6 +110,7 @@ def config(parameters: trainer_pb2.TrainingParameters, weights: str, threads: in
         "seed": parameters.seed,
         "weights": weights,
         "threads": threads,
+        **_said(parameters),
     }
     try:
         return TrainingConfig.model_validate(values)
@@ -93,7 +128,7 @@ def check_weights(weights: str, settings: TrainerSettings) -> None:
     Whoever may start a job could otherwise read its files, and ask other machines for things with its address. The
     answer is the same whether the file exists or not.
     """
-    if weights in (IMAGENET, NONE):
+    if weights in (IMAGENET, NONE) or weights.startswith(MODEL):
         return
     places = [place.strip() for place in settings.weights_allowed.split(",") if place.strip()]
     addresses = [place for place in places if place.startswith(ADDRESS)]
@@ -110,12 +145,26 @@ def check_weights(weights: str, settings: TrainerSettings) -> None:
         )
 
 
-def _check_fit(parameters: trainer_pb2.TrainingParameters) -> None:
-    """InvalidInput for a file of one network to start another one from."""
-    if parameters.weights not in (IMAGENET, NONE) and not parameters.backbone.startswith(PRETRAINED_BACKBONES):
+def _check_fit(parameters: trainer_pb2.TrainingParameters, start: Model | None) -> None:
+    """InvalidInput for a file or model of one network to start another one from."""
+    backbone = parameters.backbone
+    if parameters.weights.startswith(MODEL):
+        if start is not None and start.backbone != backbone:
+            raise InvalidInput(
+                "WEIGHTS_OF_ANOTHER_NETWORK",
+                f"Model {start.id} is a {start.backbone}, and the backbone is {backbone}.",
+                fix=f"Choose the backbone {start.backbone}, or leave it out.",
+            )
+        if parameters.distil:
+            raise InvalidInput(
+                "DISTIL_FROM_MODEL",
+                "A training that goes on from a model has no teacher.",
+                fix='Leave out distil, or start from "imagenet".',
+            )
+    elif parameters.weights not in (IMAGENET, NONE) and not backbone.startswith(PRETRAINED_BACKBONES):
         raise InvalidInput(
             "WEIGHTS_OF_ANOTHER_NETWORK",
-            f"{parameters.weights} would be weights of a MobileNetV1, and the backbone is {parameters.backbone}.",
+            f"{parameters.weights} would be weights of a MobileNetV1, and the backbone is {backbone}.",
             fix='Choose a mobilenet_v1 backbone, or weights "none" to train from random ones.',
         )
 

@@ -117,12 +117,29 @@ class Pipeline:
         self._datasets.fetch(job.version_id, folder, progress)
         if warning := parameters.from_scratch_warning(asked):
             self._store.change(job.id, line=warning)
-        weights = parameters.pretrained(parameters.starting_weights(asked), self._settings)
+        weights = self._start_of(asked, folder)
         config = parameters.config(asked, str(weights or ""), self._settings.training_threads)
         (folder / "config.json").write_text(config.model_dump_json())
         parameters.choices(asked).write(folder)
         if run.stop_asked.is_set():
             raise Aborted
+
+    def _start_of(self, asked: trainer_pb2.TrainingParameters, folder: Path) -> Path | None:
+        """The file of weights to start from; a registered model's checkpoint is copied into the job folder."""
+        weights = parameters.starting_weights(asked)
+        if not weights.startswith(parameters.MODEL):
+            return parameters.pretrained(weights, self._settings)
+        path = folder / "start.pt"
+        path.write_bytes(self._registry.read(weights.removeprefix(parameters.MODEL), ""))
+        return path
+
+    def _source(self, asked: trainer_pb2.TrainingParameters) -> str:
+        """Where the weights came from, through all models that were trained on from."""
+        weights = parameters.starting_weights(asked)
+        if not weights.startswith(parameters.MODEL):
+            return parameters.weights_source(weights)
+        model = self._registry.get(weights.removeprefix(parameters.MODEL))
+        return f"model {model.id}, from {model.weights_source}"
 
     def _train(self, run: Run, job: Job, folder: Path) -> bool:
         """Train unless that is done; returns whether a person ended it early."""
@@ -150,7 +167,7 @@ class Pipeline:
             return
         if event["type"] not in ("step", "epoch"):
             return
-        epochs = int(job.parameters["epochs"])
+        epochs = int(event["epochs"])
         share = (event["epoch"] - 1 + event["step"] / event["steps"]) / epochs
         progress = FETCHED + (TRAINED - FETCHED) * share
         left = event["seconds_left"] + _SECONDS_A_SIMULATION * event["validation"]
@@ -204,7 +221,7 @@ class Pipeline:
             input_size=asked.input_size,
             evaluation=evaluation,
             parameters=json.loads((folder / "config.json").read_text()),
-            weights_source=parameters.weights_source(parameters.starting_weights(asked)),
+            weights_source=self._source(asked),
         )
 
     def register_file(self, model_id: str, target: str, folder: Path) -> ModelFile:

@@ -53,7 +53,7 @@ class TrainingService(trainer_pb2_grpc.TrainingServiceServicer):
         self._watchers = threading.BoundedSemaphore(WATCHERS)
 
     def StartJob(self, request: pb.StartJobRequest, context: grpc.ServicerContext) -> pb.StartJobResponse:
-        parameters = resolved(request.parameters, self._rooms.settings)
+        parameters = resolved(request.parameters, self._rooms.settings, self._rooms.registry.get)
         version = self._rooms.datasets.version(request.version_id)
         if version.project_id != request.project_id:
             raise FailedPrecondition(

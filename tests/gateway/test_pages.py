@@ -249,12 +249,31 @@ def test_a_version_is_made_and_trained(tab: Tab, site: Site) -> None:
     tab.at("train-epochs").fill("6")
     tab.at("train-more").click()
     tab.at("train-drop").fill("3.5")
+    tab.at("train-advanced").click()
+    tab.at("train-dropout").fill("0.4")
+    tab.at("train-balance_classes").click()
     count = len(site.world.trainer.jobs)
     tab.at("train-start").click()
     expect(tab.at("job")).to_have_count(count + 1)
     job = next(reversed(site.world.trainer.jobs.values()))
     assert (job.parameters.epochs, job.version_id) == (6, site.world.collector.versions[0].id)
     assert job.parameters.max_accuracy_drop == 0.035
+    assert (job.parameters.dropout, job.parameters.balance_classes, job.parameters.ema) == (0.4, True, 0.99)
+
+
+def test_a_training_goes_on_from_a_model_with_its_parameters(tab: Tab, site: Site) -> None:
+    trained = started(site, tab)
+    parameters = site.world.trainer.jobs[trained].parameters
+    parameters.epochs, parameters.dropout, parameters.optimizer = 7, 0.35, "sgd"
+    model = site.world.trainer.finish(trained)
+    tab.go(f"/projects/{site.project}/models?model={model}")
+    tab.at("model-train-on").click()
+    expect(tab.at("train-epochs")).to_have_value("7")
+    count = len(site.world.trainer.jobs)
+    tab.at("train-start").click()
+    expect(tab.at("job")).to_have_count(count + 1)
+    asked = next(reversed(site.world.trainer.jobs.values())).parameters
+    assert (asked.weights, asked.epochs, asked.dropout, asked.optimizer) == (f"model:{model}", 7, 0.35, "sgd")
 
 
 def started(site: Site, tab: Tab) -> str:

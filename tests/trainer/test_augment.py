@@ -32,6 +32,26 @@ def test_upside_down_when_asked() -> None:
     assert any(torch.allclose(a, b.flip(1), atol=1e-5) for a, b in zip(flipped, picture(), strict=True))
 
 
+def test_quarter_turns_are_exact_and_all_happen() -> None:
+    turned = change(quarter_turns=True)
+    found = {
+        turns
+        for a, b in zip(turned, picture(), strict=True)
+        for turns in range(4)
+        if torch.allclose(a, torch.rot90(b, turns, (1, 2)), atol=1e-4)
+    }
+    assert found == {0, 1, 2, 3}
+
+
+def test_a_grey_rectangle_hides_a_part_of_some_pictures() -> None:
+    erased = change(erase=0.5)
+    hidden = (erased - picture()).abs().amax(1) > 1e-4  # (n, h, w)
+    assert 0 < hidden.any(2).any(1).sum() < 8
+    for mask, after, before in zip(hidden, erased, picture(), strict=True):
+        assert mask.sum() in (0, 64)
+        assert torch.allclose(after[:, mask], before.mean().expand(3, int(mask.sum())), atol=1e-4)
+
+
 def test_brightness_moves_every_pixel_alike() -> None:
     moved = change(brightness=0.2) - picture()
     assert torch.allclose(moved, moved[:, :1, :1, :1].expand_as(moved), atol=1e-5)

@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from services.common.errors import FailedPrecondition, InvalidInput
-from services.trainer import loop
+from services.trainer import loop, schedule
 from services.trainer.config import TrainingConfig
 from services.trainer.pictures import Pictures, read_items
 
@@ -92,6 +92,33 @@ def test_a_killed_run_goes_on_where_it_was(job_folder: JobFolder) -> None:
     assert "after epoch 2" in of_type(events, "log")[0]["message"]
 
 
+def test_a_run_without_patience_ends_early_and_says_so(job_folder: JobFolder) -> None:
+    folder = job_folder(train=16, validation=4, epochs=50, patience=2, learning_rate=1e-9)
+    events: Events = []
+    loop.train(folder, events.append)
+    assert len(of_type(events, "epoch")) == 3  # the first, and two that are no better
+    assert "Ended early: 2 epochs" in of_type(events, "log")[-1]["message"]
+    assert of_type(events, "done")[0] | {"val_accuracy": 0} == {
+        "type": "done", "epoch": 1, "val_accuracy": 0, "stopped": False
+    }  # fmt: skip
+    loop.train(folder, events.append)  # started again it has nothing to do
+    assert len(of_type(events, "epoch")) == 3
+
+
+def test_the_last_epoch_is_kept_when_asked(job_folder: JobFolder) -> None:
+    folder = job_folder(train=16, validation=4, epochs=3, learning_rate=1e-9, keep="last")
+    loop.train(folder, lambda event: None)
+    assert loop.load_checkpoint(folder / "best.pt").epoch == 3
+
+
+def test_the_average_is_what_is_kept(job_folder: JobFolder) -> None:
+    folder = job_folder(train=16, validation=4, epochs=1, ema=0.9)
+    loop.train(folder, lambda event: None)
+    kept, last = (torch.load(folder / name, weights_only=True) for name in ("best.pt", "last.pt"))
+    assert all(torch.equal(kept["model"][name], value) for name, value in last["average"]["model"].items())
+    assert not torch.equal(kept["model"]["head.linear.weight"], last["model"]["head.linear.weight"])
+
+
 def test_pictures_that_do_not_fit_the_cache_give_the_same_training(job_folder: JobFolder) -> None:
     folder = job_folder(train=16, validation=4, epochs=1)
     first = weights_after(folder)
@@ -163,19 +190,19 @@ def test_a_diverging_training_is_told(job_folder: JobFolder) -> None:
 
 def test_learning_rate_warms_up_and_decays() -> None:
     config = TrainingConfig(epochs=10, learning_rate=0.1, final_learning_rate=0.01, warmup_epochs=2)
-    rates = [loop.learning_rate(config, epoch / 4) for epoch in range(41)]
+    rates = [schedule.learning_rate(config, epoch / 4) for epoch in range(41)]
     assert rates[0] == pytest.approx(0.001) and max(rates) == pytest.approx(0.1) and rates.index(max(rates)) == 8
     assert rates[-1] == pytest.approx(0.001)
     assert all(a > b for a, b in pairwise(rates[8:]))
 
 
 def test_rare_labels_weigh_more_when_balanced() -> None:
-    weights = loop._class_weights(torch.tensor([0] * 9 + [1]), 2)
+    weights = schedule.class_weights(torch.tensor([0] * 9 + [1]), 2)
     assert (weights[1] / weights[0]).item() == pytest.approx(9)
 
 
 def test_a_last_batch_of_one_joins_its_neighbour() -> None:
-    batches = list(loop._batches(17, 8, torch.Generator().manual_seed(0)))
+    batches = list(schedule.batches(17, 8, torch.Generator().manual_seed(0)))
     assert [len(batch) for batch in batches] == [8, 9]
     assert sorted(torch.cat(batches).tolist()) == list(range(17))
 

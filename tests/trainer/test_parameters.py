@@ -8,7 +8,9 @@ import pytest
 
 from services.common.errors import InvalidInput
 from services.rpc.boardloop.trainer.v1 import trainer_pb2
-from services.trainer.parameters import from_scratch_warning, pretrained, resolved, starting_weights
+from services.trainer.config import TrainingConfig
+from services.trainer.models import Model
+from services.trainer.parameters import config, from_scratch_warning, pretrained, resolved, starting_weights
 from services.trainer.settings import TrainerSettings
 
 
@@ -75,3 +77,49 @@ def test_a_file_of_one_network_does_not_start_another(settings: TrainerSettings,
     asked = trainer_pb2.TrainingParameters(backbone="tiny_cnn", weights=f"{tmp_path}/models/net.pb")
     with pytest.raises(InvalidInput, match="the backbone is tiny_cnn"):
         resolved(asked, settings)
+
+
+def test_every_setting_is_resolved_and_zero_is_a_value(settings: TrainerSettings) -> None:
+    asked = trainer_pb2.TrainingParameters(dropout=0.0, ema=0.0, optimizer="sgd", flip_horizontal=False, patience=4)
+    job = resolved(asked, settings)
+    assert (job.dropout, job.ema, job.optimizer, job.flip_horizontal, job.patience) == (0, 0, "sgd", False, 4)
+    assert (job.weight_decay, job.schedule, job.keep, job.rotate) == (0.05, "cosine", "best", 5)
+    assert {name for name in SETTINGS if not has(job, name)} == set()
+    wanted = {"dropout": 0, "ema": 0, "optimizer": "sgd", "flip_horizontal": False, "patience": 4, "threads": 1}
+    assert config(job, "", 1) == TrainingConfig.model_validate(wanted)
+
+
+SETTINGS = [field.name for field in trainer_pb2.TrainingParameters.DESCRIPTOR.fields if field.has_presence]
+
+
+def has(parameters: trainer_pb2.TrainingParameters, name: str) -> bool:
+    return parameters.HasField(name)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("dropout", 1.0), ("ema", 1.0), ("optimizer", "adam"), ("distil", "vgg19"), ("freeze", 1.5), ("erase", -0.1)],
+)
+def test_a_setting_out_of_range_is_named(settings: TrainerSettings, name: str, value: object) -> None:
+    with pytest.raises(InvalidInput, match=name) as caught:
+        resolved(trainer_pb2.TrainingParameters(**{name: value}), settings)  # type: ignore[arg-type]
+    assert caught.value.reason == "TRAINING_PARAMETERS"
+
+
+def registered(model_id: str) -> Model:
+    return Model(id=model_id, backbone="tiny_cnn", input_size=160)
+
+
+def test_a_job_from_a_model_takes_its_network_and_size(settings: TrainerSettings) -> None:
+    job = resolved(trainer_pb2.TrainingParameters(weights="model:abc"), settings, registered)
+    assert (job.backbone, job.input_size, starting_weights(job)) == ("tiny_cnn", 160, "model:abc")
+
+
+@pytest.mark.parametrize(
+    ("other", "word"), [({"backbone": "resnet18_0.25"}, "is a tiny_cnn"), ({"distil": "resnet18_1.0"}, "no teacher")]
+)
+def test_a_job_from_a_model_refuses_what_does_not_fit(
+    settings: TrainerSettings, other: dict[str, str], word: str
+) -> None:
+    with pytest.raises(InvalidInput, match=word):
+        resolved(trainer_pb2.TrainingParameters(weights="model:abc", **other), settings, registered)

@@ -97,6 +97,28 @@ def test_a_stopped_job_registers_its_best_epoch(world: World) -> None:
         world.training.StopJob(pb.StopJobRequest(job_id=job.id))
 
 
+def test_a_training_goes_on_from_a_registered_model(world: World) -> None:
+    first = world.wait(world.start_job(**SMALL))
+    assert first.state == pb.JOB_STATE_DONE, first.error
+    asked = pb.TrainingParameters(weights=f"model:{first.model_id}", epochs=1, target=TARGET)
+    request = pb.StartJobRequest(project_id=first.project_id, version_id=first.version_id, parameters=asked)
+    job = world.wait(world.training.StartJob(request).job)
+    assert job.state == pb.JOB_STATE_DONE, job.error
+    assert (job.parameters.backbone, job.parameters.input_size) == (SMALL["backbone"], SMALL["input_size"])
+    assert any("from a trained model" in line for line in job.log)
+    model = world.models.GetModel(pb.GetModelRequest(model_id=job.model_id)).model
+    assert model.weights_source == f"model {first.model_id}, from none: trained from random weights"
+
+
+def test_a_job_with_a_teacher_says_what_was_kept(world: World) -> None:
+    job = world.wait(world.start_job(**SMALL | {"epochs": 1, "distil": "mobilenet_v1_0.5"}))
+    assert job.state == pb.JOB_STATE_DONE, job.error
+    log = " ".join(job.log)
+    assert "Distillation 1 of 3" in log and "Distillation 2 of 3: the teacher" in log
+    assert "nothing to learn from it" in log or "network is kept" in log
+    assert len(job.epochs) in (2, 3)
+
+
 def test_a_queued_job_is_stopped_without_work(world: World) -> None:
     first = world.start_job(**SMALL | {"epochs": 500})
     second = world.training.StartJob(
@@ -171,6 +193,11 @@ def test_a_picture_damaged_in_the_store_is_named(world: World) -> None:
 def test_wrong_parameters_are_refused_at_once(world: World, parameters: dict[str, Any], word: str) -> None:
     with pytest.raises(InvalidInput, match=word):
         world.start_job(**SMALL | parameters)
+
+
+def test_an_unknown_model_to_start_from_is_not_found(world: World) -> None:
+    with pytest.raises(NotFound, match="no model 'abc'"):
+        world.start_job(**SMALL | {"weights": "model:abc"})
 
 
 def test_unknown_things_are_not_found(world: World) -> None:

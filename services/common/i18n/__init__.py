@@ -8,13 +8,14 @@ from typing import Literal
 from services.common.i18n.console import CONSOLE
 from services.common.i18n.fidelity import FIDELITY
 from services.common.i18n.pages import PAGES
+from services.common.i18n.training import TRAINING
 
 __all__ = ["CATALOGUE", "LANGUAGES", "Language", "Translator", "choose_language", "console_language"]
 
 Language = Literal["en", "zh"]
 LANGUAGES: dict[Language, str] = {"en": "English", "zh": "中文"}
 
-CATALOGUE: dict[str, tuple[str, str]] = {**PAGES, **CONSOLE, **FIDELITY}
+CATALOGUE: dict[str, tuple[str, str]] = {**PAGES, **CONSOLE, **FIDELITY, **TRAINING}
 """Key -> English, Chinese."""
 
 

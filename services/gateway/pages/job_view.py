@@ -116,7 +116,8 @@ class JobView:
         t = self._page.t
         facts = [f"{job.progress:.0%}"]
         if job.epochs:
-            facts.append(f"{t('training.epoch')} {job.epochs[-1].epoch} / {job.parameters.epochs}")
+            epochs = job.parameters.epochs * (3 if job.parameters.distil else 1)  # network, teacher, student
+            facts.append(f"{t('training.epoch')} {job.epochs[-1].epoch} / {epochs}")
             facts.append(t("training.best", accuracy=percent(max(epoch.validation_accuracy for epoch in job.epochs))))
             facts.append(t("training.speed", rate=f"{job.epochs[-1].images_per_second:.0f}"))
         if word in RUNNING and job.seconds_left:

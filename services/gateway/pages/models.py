@@ -109,6 +109,14 @@ class Models:
                         for kind in file.packages:
                             link = f"{file.target}/packages/{kind}"
                             self._download(f"{t(f'package.{kind}')} · {file.target}", model.id, link)
+                link = f"/projects/{self._project.id}/training?model={model.id}"
+                button(
+                    t("training.from_model"),
+                    "plain",
+                    lambda: ui.navigate.to(link),
+                    icon="replay",
+                    test="model-train-on",
+                )
                 convert = convert_dialog(self._page, model, self._converted)
                 button(t("convert.button"), "plain", convert, icon="developer_board", test="model-convert")
                 open_dialog = release_dialog(self._page, self._project, model)

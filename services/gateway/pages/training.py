@@ -18,7 +18,9 @@ __all__: list[str] = []
 
 
 @ui.page("/projects/{project_id}/training")
-async def training_page(request: Request, project_id: str, version: str = "", job: str = "") -> RedirectResponse | None:
+async def training_page(
+    request: Request, project_id: str, version: str = "", job: str = "", model: str = ""
+) -> RedirectResponse | None:
     page = await open_page(request)
     if not isinstance(page, Page):
         return page
@@ -30,7 +32,7 @@ async def training_page(request: Request, project_id: str, version: str = "", jo
         page.head(t("training.title"), t("training.subtitle"))
         with ui.element("div").classes("split full"):
             with ui.element("div").classes("stack"):
-                form = TrainingForm(page, project, version)
+                form = TrainingForm(page, project, version, model)
                 with ui.element("section").classes("card stack tight"):
                     html(t("training.jobs"), "section-title", tag="h2")
                     rows = ui.element("div").classes("stack tight full").props(mark("jobs"))

@@ -9,6 +9,7 @@ from nicegui import ui
 
 from services.common.errors import BoardloopError
 from services.gateway.pages.layout import Page, button, html, mark
+from services.gateway.pages.training_fields import AdvancedFields
 from services.gateway.upstream import ask
 from services.rpc.boardloop.collector.v1 import collector_pb2 as collector
 from services.rpc.boardloop.trainer.v1 import trainer_pb2 as trainer
@@ -26,15 +27,17 @@ BACKBONES = {
     )
     for width in widths
 }
-SIZES = {size: f"{size} × {size}" for size in (128, 160, 192, 224)}  # of 96 the KPU cannot compute the last layers
+SIZES = {size: f"{size} × {size}" for size in (128, 160, 192, 224, 256)}  # of 96 the KPU cannot compute the last layers
 DEFAULT_TARGET = "k210-kmodel-v3"
 
 
 class TrainingForm:
     """A card with the version, the parameters and the start button."""
 
-    def __init__(self, page: Page, project: collector.Project, version: str) -> None:
+    def __init__(self, page: Page, project: collector.Project, version: str, model: str = "") -> None:
+        """`model`: the id of one to train on from; its parameters are filled in."""
         self._page = page
+        self._model = model
         self._project = project
         self._wanted = version
         self._started: Callable[[str], None] = lambda _: None
@@ -60,6 +63,7 @@ class TrainingForm:
         self._version = ui.select({}, label=t("training.version")).props("outlined " + mark("train-version"))
         self._epochs = self._number("epochs", 15, 1, 1000)
         weights = {"imagenet": t("training.weights_imagenet"), "none": t("training.weights_none")}
+        self._weights_words = weights
         self._weights = self._select("weights", weights, "imagenet")
         with (
             ui.expansion(t("training.more")).classes("full").props("dense " + mark("train-more")),
@@ -72,6 +76,7 @@ class TrainingForm:
             self._batch = self._number("batch", 16, 1, 512)
             self._rate = self._number("rate", 0, 0, 10, precision=None)
             self._seed = self._number("seed", 1, 0, 2**31)
+        self._advanced = AdvancedFields(self._page)
         ui.timer(0.1, self._load_targets, once=True)
         start = button(
             t("training.start"), "primary", self._page.action(self._start), icon="play_arrow", test="train-start"
@@ -97,6 +102,29 @@ class TrainingForm:
             return  # the banner says that the trainer is away; the default stays
         if answer.targets:
             self._target.set_options({target.id: target.title for target in answer.targets})
+        if self._model:
+            await self._page.action(self._fill)()
+
+    async def _fill(self) -> None:
+        """Start from the model, with what it was trained with."""
+        upstream = self._page.upstream
+        model = (await ask(upstream.models.GetModel(trainer.GetModelRequest(model_id=self._model)))).model
+        job = (await ask(upstream.training.GetJob(trainer.GetJobRequest(job_id=model.job_id)))).job
+        parameters, start = job.parameters, f"model:{model.id}"
+        words = self._page.t("training.weights_model", name=model.name)
+        self._weights.set_options({start: words, **self._weights_words}, value=start)
+        self._epochs.value, self._batch.value = parameters.epochs, parameters.batch_size
+        self._rate.value, self._seed.value = parameters.learning_rate, parameters.seed
+        for field, value in (
+            (self._backbone, model.backbone),
+            (self._input, model.input_size),
+            (self._target, parameters.target),
+        ):
+            if value in field.options:
+                field.value = value
+        self._drop.value = round(100 * parameters.max_accuracy_drop, 3)
+        parameters.distil = ""  # a model to start from needs no teacher
+        self._advanced.show(parameters)
 
     async def _show_versions(self, answer: collector.ListVersionsResponse) -> None:
         t = self._page.t
@@ -123,6 +151,7 @@ class TrainingForm:
             weights=str(self._weights.value),
             target=str(self._target.value),
             max_accuracy_drop=None if self._drop.value is None else float(self._drop.value) / 100,
+            **self._advanced.values(),
         )
         request = trainer.StartJobRequest(
             project_id=self._project.id, version_id=str(self._version.value), parameters=parameters

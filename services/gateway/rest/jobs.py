@@ -21,22 +21,48 @@ JobState = Annotated[
     enum_words(pb.JobState, "JOB_STATE_"),
 ]
 
+Share = Annotated[float | None, Field(ge=0, le=1)]
+
 
 class TrainingParameters(Public):
     """Parameters of a job; what is left out gets the trainer's default."""
 
     backbone: str = Field(default="", max_length=64, examples=["mobilenet_v1_0.5"])
-    input_size: int = Field(default=0, ge=0, le=224, description="pixels, 96 to 224, multiple of 32; 0 = 128")
+    input_size: int = Field(default=0, ge=0, le=320, description="pixels, 96 to 320, multiple of 32; 0 = 128")
     epochs: int = Field(default=0, ge=0, le=1000, description="0 = 15")
     batch_size: int = Field(default=0, ge=0, le=512, description="0 = 16")
     learning_rate: float = Field(default=0.0, ge=0, le=10, description="0 = the default of the optimiser")
     seed: int = Field(default=0, ge=0, lt=2**63)
-    weights: str = Field(default="", max_length=500, description='"imagenet" (default), "none", or a path or address')
+    weights: str = Field(
+        default="", max_length=500, description='"imagenet" (default), "none", "model:<id>", a path or address'
+    )
     target: str = Field(default="", max_length=64, description='"" = "k210-kmodel-v3"')
     max_accuracy_drop: float | None = Field(
         default=None, ge=0, le=1, description="a conversion that costs more accuracy fails the job; null = 0.03"
     )
     allow_oversize: bool = Field(default=False, description="convert also what a full firmware has no memory for")
+    optimizer: Literal["", "adamw", "sgd"] = Field(default="", description='"" = "adamw"')
+    schedule: Literal["", "cosine", "linear"] = Field(default="", description='"" = "cosine"')
+    final_learning_rate: Share = Field(default=None, description="share of learning_rate at the end; null = 0.02")
+    warmup_epochs: float | None = Field(default=None, ge=0, le=100, description="null = 1")
+    weight_decay: Share = Field(default=None, description="null = 0.05")
+    label_smoothing: Share = Field(default=None, description="below 1; null = 0.1")
+    dropout: Share = Field(default=None, description="below 1; null = 0.2")
+    ema: Share = Field(default=None, description="decay of the running average of the weights; 0 = none; null = 0.99")
+    patience: int = Field(default=0, ge=0, le=1000, description="epochs without a better one that end it; 0 = never")
+    keep: Literal["", "best", "last"] = Field(default="", description='the epoch that is kept; "" = "best"')
+    freeze: float = Field(default=0.0, ge=0, le=1, description="share of the backbone's layers that are not trained")
+    balance_classes: bool = Field(default=False, description="rare labels count as much as frequent ones")
+    distil: str = Field(default="", max_length=64, description='backbone of a teacher; "" = none')
+    flip_horizontal: bool | None = Field(default=None, description="null = true")
+    flip_vertical: bool = False
+    quarter_turns: bool = Field(default=False, description="turned by 0, 90, 180 or 270 degrees")
+    rotate: float | None = Field(default=None, ge=0, le=180, description="degrees; null = 5")
+    shift: Share = Field(default=None, le=0.5, description="share of the picture; null = 0.05")
+    zoom: Share = Field(default=None, le=0.5, description="null = 0.05")
+    brightness: Share = Field(default=None, description="null = 0.15")
+    contrast: Share = Field(default=None, description="null = 0.15")
+    erase: float = Field(default=0.0, ge=0, le=0.9, description="share of each side of a grey rectangle")
 
 
 class EpochMetrics(Public):

@@ -1,0 +1,127 @@
+"""The advanced fields of the training form, named as the contract names them; each value shown is the default."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from nicegui import ui
+
+from services.gateway.pages.layout import Page, html, mark
+from services.rpc.boardloop.trainer.v1 import trainer_pb2 as trainer
+
+__all__ = ["CHANGES", "LEARNING", "AdvancedFields", "Choice", "Number", "Switch"]
+
+
+@dataclass(frozen=True)
+class Number:
+    """A number from `low` to `high`."""
+
+    name: str
+    default: float
+    high: float
+    whole: bool = False
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One of some words; their sentences are `training.<name>_<word>`, or stand here."""
+
+    name: str
+    default: str
+    words: tuple[str, ...]
+    spoken: bool = False
+
+
+@dataclass(frozen=True)
+class Switch:
+    """On or off."""
+
+    name: str
+    default: bool
+
+
+LEARNING: tuple[Number | Choice | Switch, ...] = (
+    Choice("optimizer", "adamw", ("adamw", "sgd")),
+    Choice("schedule", "cosine", ("cosine", "linear"), spoken=True),
+    Number("final_learning_rate", 0.02, 1),
+    Number("warmup_epochs", 1, 100),
+    Number("weight_decay", 0.05, 1),
+    Number("label_smoothing", 0.1, 0.99),
+    Number("dropout", 0.2, 0.99),
+    Number("ema", 0.99, 0.9999),
+    Number("patience", 0, 1000, whole=True),
+    Choice("keep", "best", ("best", "last"), spoken=True),
+    Number("freeze", 0, 1),
+    Switch("balance_classes", False),
+    Choice("distil", "", ("", "mobilenet_v1_0.75", "mobilenet_v1_1.0")),
+)
+CHANGES: tuple[Number | Choice | Switch, ...] = (
+    Switch("flip_horizontal", True),
+    Switch("flip_vertical", False),
+    Switch("quarter_turns", False),
+    Number("rotate", 5, 180),
+    Number("shift", 0.05, 0.5),
+    Number("zoom", 0.05, 0.5),
+    Number("brightness", 0.15, 1),
+    Number("contrast", 0.15, 1),
+    Number("erase", 0, 0.9),
+)
+
+
+class AdvancedFields:
+    """Draws the fields where it is made, in two folds; `values` are keywords of TrainingParameters."""
+
+    def __init__(self, page: Page) -> None:
+        self._page = page
+        self._inputs: dict[str, ui.number | ui.select | ui.switch] = {}
+        for title, fields in (("advanced", LEARNING), ("changes", CHANGES)):
+            fold = ui.expansion(page.t(f"training.{title}")).classes("full")
+            with fold.props("dense " + mark(f"train-{title}")), ui.element("div").classes("stack"):
+                for field in fields:
+                    self._inputs[field.name] = self._input(field)
+
+    def values(self) -> dict[str, Any]:
+        """What a person left empty is left out: the trainer's default."""
+        found: dict[str, Any] = {}
+        for field in (*LEARNING, *CHANGES):
+            value = self._inputs[field.name].value
+            if value is not None:
+                found[field.name] = int(value) if isinstance(field, Number) and field.whole else value
+        return found
+
+    def show(self, parameters: trainer.TrainingParameters) -> None:
+        """Put in what a job was started with."""
+        for field in (*LEARNING, *CHANGES):
+            known = not isinstance(field, Choice) or getattr(parameters, field.name) in field.words
+            if known:
+                self._inputs[field.name].value = getattr(parameters, field.name)
+
+    def _input(self, field: Number | Choice | Switch) -> ui.number | ui.select | ui.switch:
+        t = self._page.t
+        label, sentence, test = (
+            t(f"training.{field.name}"),
+            t(f"training.{field.name}_help"),
+            mark(f"train-{field.name}"),
+        )
+        match field:
+            case Switch():
+                switch = ui.switch(label, value=field.default).props(test)
+                html(sentence, "faint")
+                return switch
+            case Number():
+                digits = 0 if field.whole else None
+                number = ui.number(label, value=field.default, min=0, max=field.high, precision=digits)
+                number.props["hint"] = sentence
+                return number.props("outlined " + test)
+            case Choice():
+                chosen = ui.select(
+                    {word: self._word(field, word) for word in field.words}, value=field.default, label=label
+                )
+                chosen.props["hint"] = sentence
+                return chosen.props("outlined " + test)
+
+    def _word(self, field: Choice, word: str) -> str:
+        if field.spoken or not word:
+            return self._page.t(f"training.{field.name}_{word or 'none'}")
+        return {"adamw": "AdamW", "sgd": "SGD"}.get(word, word.replace("mobilenet_v1_", "MobileNetV1 "))

@@ -1,0 +1,125 @@
+"""Checkpoints of a classification training: best.pt, to use; last.pt, to go on with.
+
+both      config, labels, epoch, val_accuracy, model
+last.pt   optimizer, average (services.trainer.averaging), best_epoch; val_accuracy is that of the best epoch
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import ValidationError
+
+from services.common.errors import InvalidInput
+from services.trainer.averaging import Average
+from services.trainer.config import TrainingConfig
+from services.trainer.model import Classifier
+
+__all__ = ["Checkpoint", "Progress", "load_checkpoint", "resumed", "save_best", "save_last"]
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A trained network with everything needed to use or continue it."""
+
+    config: TrainingConfig
+    labels: tuple[str, ...]
+    epoch: int  # epochs done
+    val_accuracy: float
+    model: Classifier
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a training is: epochs done, the best accuracy so far and its epoch."""
+
+    epoch: int = 0
+    best: float = -1.0
+    best_epoch: int = 0
+
+    def after(self, accuracy: float) -> Progress:
+        """One epoch later."""
+        better = accuracy > self.best
+        now = self.epoch + 1
+        return Progress(now, accuracy if better else self.best, now if better else self.best_epoch)
+
+    def patient(self, patience: int) -> bool:
+        """Whether to go on: the last `patience` epochs brought something; 0 is endless patience."""
+        return not patience or self.epoch - self.best_epoch < patience
+
+
+def load_checkpoint(path: Path) -> Checkpoint:
+    """The model of best.pt or last.pt, in evaluation mode. InvalidInput when the file is no checkpoint."""
+    try:
+        saved = torch.load(path, map_location="cpu", weights_only=True)
+        config, labels = TrainingConfig.model_validate(saved["config"]), tuple(saved["labels"])
+        model = Classifier(config.backbone, len(labels), config.dropout)
+        if not all(isinstance(label, str) for label in labels):
+            raise TypeError("a label is no text")
+        model.load_state_dict(saved["model"])
+        return Checkpoint(config, labels, int(saved["epoch"]), float(saved["val_accuracy"]), model.eval())
+    except Exception as error:  # whatever torch's reader trips over in a file that it did not write
+        first = (str(error).splitlines() or [type(error).__name__])[0][:200]
+        raise InvalidInput(
+            "CHECKPOINT_BROKEN",
+            f"{path.name} is not a checkpoint of Boardloop: {first}",
+            fix="Download it again from the page Models, or export the network as ONNX.",
+        ) from error
+
+
+def save_best(
+    path: Path, config: TrainingConfig, labels: tuple[str, ...], epoch: int, accuracy: float, model: Classifier
+) -> None:
+    """A checkpoint to use; `path` is there only when it is whole."""
+    _save(path, config, labels, epoch=epoch, val_accuracy=accuracy, model=model.state_dict())
+
+
+def save_last(
+    path: Path,
+    config: TrainingConfig,
+    labels: tuple[str, ...],
+    progress: Progress,
+    model: Classifier,
+    optimizer: torch.optim.Optimizer,
+    average: Average,
+) -> None:
+    """A checkpoint to go on with."""
+    state = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "average": average.state_dict()}
+    now = {"epoch": progress.epoch, "val_accuracy": progress.best, "best_epoch": progress.best_epoch}
+    _save(path, config, labels, **state, **now)
+
+
+def resumed(
+    path: Path,
+    config: TrainingConfig,
+    labels: tuple[str, ...],
+    model: Classifier,
+    optimizer: torch.optim.Optimizer,
+    average: Average,
+) -> Progress:
+    """What last.pt says was done, with model, optimizer and average brought to that point; nothing at first.
+
+    The checkpoint of a training with other parameters or labels is not gone on with.
+    """
+    if not path.exists():
+        return Progress()
+    saved = torch.load(path, map_location="cpu", weights_only=True)
+    try:
+        same = TrainingConfig.model_validate(saved["config"]) == config
+    except ValidationError:
+        return Progress()
+    if not same or tuple(saved["labels"]) != labels or "best_epoch" not in saved:
+        return Progress()
+    model.load_state_dict(saved["model"])
+    optimizer.load_state_dict(saved["optimizer"])
+    average.load_state_dict(saved["average"])
+    return Progress(saved["epoch"], saved["val_accuracy"], saved["best_epoch"])
+
+
+def _save(path: Path, config: TrainingConfig, labels: tuple[str, ...], **state: Any) -> None:
+    part = path.with_suffix(".part")
+    torch.save({"config": config.model_dump(), "labels": list(labels), **state}, part)
+    part.replace(path)

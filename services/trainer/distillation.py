@@ -1,0 +1,115 @@
+"""Distillation (Hinton et al., arXiv:1503.02531): a small network learns from the soft answers of a larger one.
+
+    plain/      the network as always          1
+    teacher/    `distil`, on the same split    2   left out when stopped
+    student/    the network, from both         3   left out when the teacher is no better than `plain`
+    best.pt     plain's or the student's, whichever is better on the validation split; at a tie plain's
+
+Every phase is a training of its own with its own last.pt, so that a run started again goes on in the phase it was in.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from services.trainer.checkpoints import load_checkpoint
+from services.trainer.config import TrainingConfig
+from services.trainer.device import choose_device
+from services.trainer.model import Classifier
+
+if TYPE_CHECKING:
+    from services.trainer.loop import Data
+
+__all__ = ["distilled", "load_teacher", "soft_loss"]
+
+TEMPERATURE = 2.0  # softens both answers, so that the order of the wrong labels counts too
+SHARE = 0.7  # of the loss that comes from the teacher
+PHASES = ("plain", "teacher", "student")
+
+Emit = Callable[[dict[str, Any]], None]
+Stopping = Callable[[], bool]
+
+
+class Fit(Protocol):
+    """services.trainer.loop.fit."""
+
+    def __call__(
+        self,
+        folder: Path,
+        config: TrainingConfig,
+        data: Data,
+        emit: Emit,
+        stopping: Stopping = ...,
+        teacher: Classifier | None = ...,
+    ) -> None: ...
+
+
+def soft_loss(loss: Tensor, logits: Tensor, answers: Tensor) -> Tensor:
+    """The hard `loss` mixed with the divergence of logits (b, classes) from the teacher's."""
+    ours, theirs = F.log_softmax(logits / TEMPERATURE, 1), F.log_softmax(answers / TEMPERATURE, 1)
+    soft = F.kl_div(ours, theirs, reduction="batchmean", log_target=True) * TEMPERATURE**2
+    return (1 - SHARE) * loss + SHARE * soft
+
+
+def load_teacher(path: Path) -> Classifier:
+    """The network of a checkpoint on the training's device, in evaluation mode, to be asked and not changed."""
+    return load_checkpoint(path).model.to(choose_device()).requires_grad_(False)
+
+
+def distilled(folder: Path, config: TrainingConfig, data: Data, emit: Emit, stopping: Stopping, fit: Fit) -> None:
+    """Train network, teacher and student as described above; best.pt of the better goes into `folder`."""
+    assert config.distil
+    plain = config.model_copy(update={"distil": ""})
+    teaching = plain.model_copy(update={"backbone": config.distil, "freeze": 0.0, "weights": _usable(config)})
+    for phase in PHASES:
+        (folder / phase).mkdir(exist_ok=True)
+    best = {phase: folder / phase / "best.pt" for phase in PHASES}
+
+    def run(number: int, settings: TrainingConfig, words: str, teacher: Classifier | None = None) -> None:
+        emit({"type": "log", "message": f"Distillation {number} of {len(PHASES)}: {words}."})
+        fit(folder / PHASES[number - 1], settings, data, _counted(emit, number, config.epochs), stopping, teacher)
+
+    run(1, plain, f"the plain {config.backbone}, to compare with")
+    if not stopping():
+        run(2, teaching, f"the teacher, {config.distil}")
+    if not stopping():
+        reached, needed = (load_checkpoint(best[phase]).val_accuracy for phase in ("teacher", "plain"))
+        if reached > needed:
+            run(3, plain, f"{config.backbone} learns from the teacher", load_teacher(best["teacher"]))
+        else:
+            emit({"type": "log", "message": f"The teacher ({reached:.3f}) is no better than the plain network "
+                  f"({needed:.3f}): nothing to learn from it."})  # fmt: skip
+    _keep_better(folder, best, emit)
+
+
+def _keep_better(folder: Path, best: dict[str, Path], emit: Emit) -> None:
+    kept = "plain"
+    if best["student"].exists():
+        plain, student = (load_checkpoint(best[phase]).val_accuracy for phase in ("plain", "student"))
+        kept = "student" if student > plain else "plain"
+        emit({"type": "log", "message": f"Validation accuracy {plain:.3f} without and {student:.3f} with the teacher: "
+              f"the {'distilled' if kept == 'student' else 'plain'} network is kept."})  # fmt: skip
+    shutil.copyfile(best[kept], folder / "best.pt")
+
+
+def _counted(emit: Emit, number: int, epochs: int) -> Emit:
+    """Epochs of all phases in one row, for curves and progress."""
+
+    def told(event: dict[str, Any]) -> None:
+        if "epoch" in event:
+            before, whole = (number - 1) * epochs, len(PHASES) * epochs
+            event = {**event, "epoch": before + event["epoch"], "epochs": whole}
+        emit(event)
+
+    return told
+
+
+def _usable(config: TrainingConfig) -> str:
+    """The weights, where a network of another width can start from them: a checkpoint's fit only their own."""
+    return config.weights if config.distil.startswith("mobilenet_v1_") and not config.weights.endswith(".pt") else ""

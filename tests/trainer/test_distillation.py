@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from services.trainer import loop
+from services.trainer.distillation import soft_loss
+
+JobFolder = Callable[..., Path]
+Events = list[dict[str, Any]]
+TEACHER = "mobilenet_v1_0.5"
+
+
+def messages(events: Events) -> str:
+    return " ".join(event.get("message", "") for event in events)
+
+
+def test_the_soft_loss_is_least_where_the_teacher_is() -> None:
+    answers = torch.tensor([[2.0, 0.0, -1.0]])
+    hard = torch.tensor(1.0)
+    same, other = soft_loss(hard, answers, answers), soft_loss(hard, -answers, answers)
+    assert same.item() == pytest.approx(0.3) and other > same
+
+
+def test_three_trainings_in_a_row_and_the_better_is_kept(job_folder: JobFolder) -> None:
+    folder = job_folder(train=32, validation=12, epochs=4, distil=TEACHER, learning_rate=2e-3, backbone="tiny_cnn")
+    events: Events = []
+    loop.train(folder, events.append)
+    reached = {p: loop.load_checkpoint(folder / p / "best.pt") for p in ("plain", "teacher")}
+    assert reached["teacher"].config.backbone == TEACHER and reached["plain"].config.backbone == "tiny_cnn"
+    epochs = [event["epoch"] for event in events if event["type"] == "epoch"]
+    taught = reached["teacher"].val_accuracy > reached["plain"].val_accuracy
+    assert epochs == list(range(1, 13 if taught else 9))
+    assert all(event["epochs"] == 12 for event in events if event["type"] == "epoch")
+    kept = loop.load_checkpoint(folder / "best.pt")
+    assert kept.val_accuracy >= reached["plain"].val_accuracy and kept.config.backbone == "tiny_cnn"
+    assert ("network is kept" if taught else "no better than the plain") in messages(events)
+
+
+def test_a_stop_keeps_the_plain_network(job_folder: JobFolder) -> None:
+    folder = job_folder(train=16, validation=4, epochs=3, distil=TEACHER)
+    events: Events = []
+    loop.train(folder, events.append, stopping=lambda: any(event["type"] == "epoch" for event in events))
+    assert (folder / "best.pt").read_bytes() == (folder / "plain" / "best.pt").read_bytes()
+    assert not (folder / "teacher" / "best.pt").exists() and events[-1]["stopped"]
+
+
+def test_a_run_started_again_goes_on_in_its_phase(job_folder: JobFolder) -> None:
+    folder = job_folder(train=16, validation=4, epochs=2, distil=TEACHER)
+
+    class Killed(Exception):
+        pass
+
+    def die(event: dict[str, Any]) -> None:
+        if event["type"] == "epoch" and event["epoch"] == 4:
+            raise Killed
+
+    with pytest.raises(Killed):
+        loop.train(folder, die)
+    events: Events = []
+    loop.train(folder, events.append)
+    assert next(event["epoch"] for event in events if event["type"] == "epoch") == 4
