@@ -91,13 +91,22 @@ def _quantise(
     conv, factor, bias = _integers(lowered, i, _joined_scale(stage, maps), data, options)
     alu = Accumulator(conv)(data, 2 if stage.pool == POOL_LEFT_TOP else 1)
     if options.bias_correction:
-        bias = sums.double().mean((0, 2, 3)).numpy() - alu.mean((1, 2, 3)) * factor
+        bias = sums.mean((0, 2, 3), dtype=torch.float64).numpy() - alu.mean((1, 2, 3)) * factor
     norm = normalise(stage, conv, factor, bias + offsets(stage) * out.scale, out, options.prescale)
     conv = replace(conv, norm_mul=norm.mul, norm_add=norm.add, norm_shift=norm.shift, activation=norm.table)
     result = KpuUnit(conv, name=stage.name).finish(alu)
     maps.real[i], maps.data[i], maps.scales[i] = real, result, out
-    quality = snr_db(real.numpy().transpose(1, 0, 2, 3), out.values(result))
-    return QuantisedStage(stage, conv, out, norm.prescale, quality)
+    return QuantisedStage(stage, conv, out, norm.prescale, _snr_db(real, result, out))
+
+
+def _snr_db(real: torch.Tensor, data: Bytes, out: Scale) -> float:
+    """As `common.snr_db`, with torch's threads: the maps are large."""
+    import torch
+
+    scale, zero = (torch.from_numpy(a.astype(np.float32))[:, None, None] for a in (out.scale, out.zero_point))
+    noise = ((torch.from_numpy(data).permute(1, 0, 2, 3) - zero) * scale).sub_(real)
+    signal, rest = (float(torch.linalg.vector_norm(x.flatten())) for x in (real, noise))
+    return snr_db(np.array([signal]), np.array([signal - rest]))
 
 
 def _scale(
@@ -105,11 +114,10 @@ def _scale(
 ) -> Scale:
     """The scale for the output of stage `i`, which suits the stages that read it."""
     stage = lowered.stages[i]
-    stats = MapStatistics(
-        real.amin((0, 2, 3)).double().numpy(),
-        real.amax((0, 2, 3)).double().numpy(),
-        real.var((0, 2, 3)).double().numpy(),
-    )
+    low, high = (ends.double().numpy() for ends in (real.amin((0, 2, 3)), real.amax((0, 2, 3))))
+    # only a map with a sign may have scales by channel
+    variance = real.var((0, 2, 3)).double().numpy() if low.min() < 0 else np.ones(len(low))
+    stats = MapStatistics(low, high, variance)
     partner, found = None, [lowered.stages[index] for index in read_by[i]]
     for reader in found:
         if reader.joins:

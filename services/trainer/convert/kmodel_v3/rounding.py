@@ -17,7 +17,7 @@ __all__ = ["MAX_INPUTS", "round_steps", "second_moments"]
 Doubles = npt.NDArray[np.float64]
 
 MAX_INPUTS = 2304  # of a dense layer; the inverse of H takes its cube
-MAX_SAMPLES = 8192
+MAX_SAMPLES, MAX_WINDOWS = 8192, 2048  # of a dense layer's inputs; of each channel of a depthwise layer
 SHRINKAGE = 0.05
 LOW, HIGH = -128, 127
 BLOCK = 64
@@ -32,7 +32,7 @@ def second_moments(data: npt.NDArray[np.float32], kernel: int, depthwise: bool, 
         step = max(1, flat.shape[1] // MAX_SAMPLES)
         return _covariance(np.ascontiguousarray(flat[:, ::step], np.float32))
     rng = np.random.default_rng(0)
-    count = min(MAX_SAMPLES, n * height * width)
+    count = min(MAX_WINDOWS if depthwise else MAX_SAMPLES, n * height * width)
     places = rng.choice(n * height * width, count, replace=False)
     image, y, x = np.unravel_index(places, (n, height, width))
     padded = np.pad(data, ((0, 0), (0, 0), (1, 1), (1, 1)), constant_values=pad)
