@@ -31,6 +31,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.convert_data import Images, cells, crops
+from bench.scene_detector import score, train_scene_detector
 from services.common.errors import BoardloopError
 from services.trainer.convert import ConvertOptions, convert, simulator
 from services.trainer.convert.common import agreement, snr_db
@@ -150,6 +151,19 @@ def speed(arguments: argparse.Namespace, peer: bool) -> Figures:
     return figures
 
 
+def detection(arguments: argparse.Namespace, peer: bool) -> Figures:
+    detector = train_scene_detector(seed=arguments.seed)
+    graph, test = detector.graph, detector.test
+    in_float = score(graph, graph.run_float(test.images), test)
+    ours = score(graph, _ours(graph, detector.calibration, test.images).outputs, test)
+    table = Table("", "mAP50", "mAP50-95", title=f"YOLOv2 on MobileNetV1-0.5 at 224, {len(test.images)} scenes")
+    for name, found in (("float", in_float), (OURS, ours)):
+        table.add_row(name, f"{found.map50:.4f}", f"{found.map50_95:.4f}")
+    Console().print(table)
+    return {"images": len(test.images), "map50_float": in_float.map50, "map50_kmodel": ours.map50,
+            "held": abs(ours.map50 - in_float.map50) <= 0.01}  # fmt: skip
+
+
 def _ours(graph: Graph, calibration: Images, images: Images) -> Row:
     began = time.perf_counter()
     model = convert(graph, TARGET, calibration, ConvertOptions(allow_oversize=True))
@@ -177,6 +191,7 @@ PARTS: dict[str, Callable[[argparse.Namespace, bool], Figures]] = {
     "imagenet": imagenet,
     "elpv": elpv,
     "speed": speed,
+    "detection": detection,
 }
 
 if __name__ == "__main__":
