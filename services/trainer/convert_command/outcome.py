@@ -41,7 +41,7 @@ def write(outcome: Outcome, folder: Path, t: Translator) -> list[Path]:
     """Everything into `folder`; returns the paths. InvalidInput when it cannot be written."""
     content = {
         **outcome.files,
-        "report.json": _json(outcome.report),
+        "conversion.json": _json(outcome.report),
         "fidelity.json": _json(outcome.fidelity.to_json()),
         "fidelity.html": page(outcome.model, outcome.fidelity, outcome.report, outcome.picture, t).encode(),
     }

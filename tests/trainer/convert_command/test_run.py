@@ -19,7 +19,7 @@ from services.trainer.convert import simulator
 from services.trainer.convert.onnx_file.write import to_onnx
 from services.trainer.convert_command import Request, run_convert
 from services.trainer.graph import Conv, Graph
-from tests.trainer.convert.networks import SHAPES, conv, graph, pictures
+from tests.trainer.convert.networks import SHAPES, conv, graph, pictures, small
 from tests.trainer.convert_command.conftest import Folder
 
 TARGET = "k210-kmodel-v3"
@@ -44,7 +44,7 @@ def test_an_onnx_file_becomes_a_measured_model(onnx_file: Path, picture_folder: 
         assert words in printed
     file = tmp_path / "out" / "shapes.kmodel"
     assert simulator(TARGET, file.read_bytes()).run(pictures(2)[0]).shape == (2, 4)
-    assert json.loads((tmp_path / "out" / "report.json").read_text())["file_size"] == file.stat().st_size
+    assert json.loads((tmp_path / "out" / "conversion.json").read_text())["file_size"] == file.stat().st_size
 
 
 def test_its_page_needs_no_other_file(onnx_file: Path, picture_folder: Folder, tmp_path: Path) -> None:
@@ -63,6 +63,20 @@ def test_without_labels_only_agreement_is_measured(onnx_file: Path, picture_fold
 def test_a_package_comes_along(onnx_file: Path, picture_folder: Folder, tmp_path: Path) -> None:
     run(onnx_file, picture_folder(8, flat=True), tmp_path / "out", package="k210-zip")
     assert len(list((tmp_path / "out").glob("*.zip"))) == 1
+
+
+def test_what_a_board_reads_is_not_written_over(picture_folder: Folder, tmp_path: Path) -> None:
+    model = tmp_path / "relu6.onnx"
+    model.write_bytes(to_onnx(small()))
+    run(
+        model,
+        picture_folder(8, flat=True),
+        tmp_path / "out",
+        target="v831-awnn-int8",
+        choices=Choices(max_accuracy_drop=1),
+    )
+    assert "label_type" in json.loads((tmp_path / "out" / "report.json").read_text())
+    assert "layers" in json.loads((tmp_path / "out" / "conversion.json").read_text())
 
 
 def test_the_terminal_is_spoken_to_in_chinese(onnx_file: Path, picture_folder: Folder, tmp_path: Path) -> None:
@@ -95,9 +109,9 @@ def test_a_conversion_that_costs_too_much_names_its_layer_and_writes_no_model(
         run(model, pictures_of_shapes, tmp_path / "out")
     assert told.value.reason == "ACCURACY_DROP"
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        "conversion.json",
         "fidelity.html",
         "fidelity.json",
-        "report.json",
     ]
     assert "data:image/jpeg" in (tmp_path / "out" / "fidelity.html").read_text()
     run(model, pictures_of_shapes, tmp_path / "out", choices=Choices(max_accuracy_drop=1))
