@@ -1,0 +1,118 @@
+"""The solar cells of bench/train.py: split, recipe, training and measuring, all by the product's own code.
+
+    2,624 cells in an order fixed by the seed     75 %  train, of which the last 5 % only make the curve
+                                                  25 %  test: read once, after the training has ended
+
+The recipe was chosen without the test part; the last epoch is kept, so that not even an epoch is chosen by pictures.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from services.trainer.config import TrainingConfig
+from services.trainer.convert import ConvertOptions, convert, simulator
+from services.trainer.distillation import load_teacher
+from services.trainer.loop import Data, fit, load_checkpoint, predict
+from services.trainer.model import to_graph
+from services.trainer.pictures import Item, Pictures, read_items
+
+__all__ = ["LABELS", "Measured", "Recipe", "measure", "train_cells", "write_folder"]
+
+TARGET = "k210-kmodel-v3"
+TRAIN_SHARE, CURVE_SHARE = 0.75, 0.05
+CALIBRATION = 64
+STUDENT, TEACHER = "mobilenet_v1_0.5", "mobilenet_v1_1.0"
+LABELS = ("functional", "defective")
+Emit = Callable[[dict[str, Any]], None]
+Images = npt.NDArray[np.uint8]
+Labels = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What may be varied; `teacher_epochs` 0 trains without a teacher."""
+
+    weights: Path
+    size: int = 128
+    epochs: int = 12
+    teacher_epochs: int = 0
+
+    def config(self, seed: int, backbone: str, epochs: int) -> TrainingConfig:
+        """A cell has no up and no left: it is mirrored both ways and turned by quarters."""
+        return TrainingConfig.model_validate(
+            {"backbone": backbone, "input_size": self.size, "weights": str(self.weights), "epochs": epochs,
+             "batch_size": 64, "learning_rate": 1e-3, "warmup_epochs": 2.0, "flip_vertical": True,
+             "quarter_turns": True, "ema": 0.99, "keep": "last", "seed": seed}
+        )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Of one seed: accuracies on the test part, bytes of the kmodel, seconds of this run's training."""
+
+    seed: int
+    test: int
+    accuracy_float: float
+    accuracy_kmodel: float
+    kmodel_bytes: int
+    train_seconds: float
+
+
+def write_folder(folder: Path, pictures: Sequence[tuple[str, bytes, str]]) -> None:
+    """A job folder of (name with its ending, bytes, label), shuffled already; the test part lies in test.json."""
+    (folder / "images").mkdir(parents=True, exist_ok=True)
+    trained = round(TRAIN_SHARE * len(pictures))
+    items = []
+    for number, (name, data, label) in enumerate(pictures):
+        (folder / "images" / name).write_bytes(data)
+        split = "train" if number < (1 - CURVE_SHARE) * trained else "validation"
+        items.append({"id": name, "file": f"images/{name}", "label": label, "split": split})
+    (folder / "labels.json").write_text(json.dumps(LABELS))
+    (folder / "items.json").write_text(json.dumps(items[:trained]))
+    (folder / "test.json").write_text(json.dumps(items[trained:]))
+
+
+def train_cells(folder: Path, seed: int, recipe: Recipe, emit: Emit) -> Path:
+    """Teacher, then student, in `folder`; a run broken off goes on. Returns the student's checkpoint."""
+    config = recipe.config(seed, STUDENT, recipe.epochs)
+    data = Data.read(folder, config)
+    teacher = None
+    if recipe.teacher_epochs:
+        (folder / "teacher").mkdir(exist_ok=True)
+        fit(folder / "teacher", recipe.config(seed, TEACHER, recipe.teacher_epochs), data, emit)
+        teacher = load_teacher(folder / "teacher" / "best.pt")
+    (folder / "student").mkdir(exist_ok=True)
+    fit(folder / "student", config, data, emit, teacher=teacher)
+    return folder / "student" / "best.pt"
+
+
+def measure(folder: Path, seed: int, recipe: Recipe, emit: Emit) -> Measured:
+    """Train, convert with calibration by training pictures, and run float network and kmodel on the test part."""
+    began = time.perf_counter()
+    checkpoint = load_checkpoint(train_cells(folder, seed, recipe, emit))
+    seconds = time.perf_counter() - began
+    fitting, _ = _part(folder, read_items(folder)[:CALIBRATION], recipe.size)
+    images, truth = _part(folder, [Item(**one) for one in json.loads((folder / "test.json").read_text())], recipe.size)
+    graph = to_graph(checkpoint.model, checkpoint.labels, recipe.size)
+    model = convert(graph, TARGET, fitting, ConvertOptions(allow_oversize=True))
+    simulated = simulator(TARGET, model.data).run(images)
+    in_float = _accuracy(predict(checkpoint.model, images), truth)
+    return Measured(seed, len(truth), in_float, _accuracy(simulated, truth), len(model.data), seconds)
+
+
+def _part(folder: Path, items: Sequence[Item], size: int) -> tuple[Images, Labels]:
+    """Pictures uint8 (n, 3, h, w) and label numbers."""
+    return Pictures(folder, items, size, size, 0)[range(len(items))], np.array([LABELS.index(i.label) for i in items])
+
+
+def _accuracy(outputs: npt.NDArray[np.float32], truth: Labels) -> float:
+    return float((outputs.argmax(1) == truth).mean())
