@@ -1,6 +1,6 @@
 """Kendryte K210: kmodel V3, the format that every stock MaixPy-v1 and CanMV firmware loads.
 
-graph ─► lower ─► quantise (calibrate, correct biases) ─► emit ─► writer ─► file ─► reader ─► simulate
+graph ─► lower ─► place maps ─► calibrate (scales, rounding, biases) ─► emit ─► writer ─► file ─► reader ─► simulate
 """
 
 from __future__ import annotations

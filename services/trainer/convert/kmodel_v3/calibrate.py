@@ -1,8 +1,9 @@
 """Quantises the stages one after the other on the calibration images.
 
 Each stage runs twice: in float32 on float maps, and in the KPU's integers on the bytes that the stages before it really
-give. The float maps set the scales; the difference of the two means, channel by channel, corrects the bias, so that
-errors do not add up from layer to layer (sequential bias correction: Nagel et al., 2019, section 4.2).
+give. The float maps set the scales, the bytes which way weights are rounded; the difference of the two means, channel
+by channel, corrects the bias, so that errors do not add up from layer to layer (sequential bias correction: Nagel et
+al., 2019, section 4.2).
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
 __all__ = ["QuantisedStage", "calibrate"]
 
+CHUNK = 8  # images whose sums are computed at a time: what fits the processor's cache is faster
 NO_TABLE = ramp(0)  # until the normalisation is known
 Bytes = npt.NDArray[np.float32]  # (c, n, h, w), whole numbers 0 to 255
 
@@ -89,12 +91,18 @@ def _quantise(
     out = _scale(lowered, i, real, maps.scales, read_by)
     data = _joined_data(stage, maps)
     conv, factor, bias = _integers(lowered, i, _joined_scale(stage, maps), data, options)
-    alu = Accumulator(conv)(data, 2 if stage.pool == POOL_LEFT_TOP else 1)
+    accumulate, step = Accumulator(conv), 2 if stage.pool == POOL_LEFT_TOP else 1
+    parts = [accumulate(data[:, at : at + CHUNK], step) for at in range(0, data.shape[1], CHUNK)]
     if options.bias_correction:
-        bias = sums.mean((0, 2, 3), dtype=torch.float64).numpy() - alu.mean((1, 2, 3)) * factor
+        mean = sum(part.sum((1, 2, 3)) for part in parts) / (sums.numel() / len(bias))
+        bias = sums.mean((0, 2, 3), dtype=torch.float64).numpy() - mean * factor
+    del sums  # at 224x224 the maps of 64 images take hundreds of megabytes
     norm = normalise(stage, conv, factor, bias + offsets(stage) * out.scale, out, options.prescale)
     conv = replace(conv, norm_mul=norm.mul, norm_add=norm.add, norm_shift=norm.shift, activation=norm.table)
-    result = KpuUnit(conv, name=stage.name).finish(alu)
+    unit, finished = KpuUnit(conv, name=stage.name), []
+    while parts:
+        finished.append(unit.finish(parts.pop(0)))
+    result = np.concatenate(finished, axis=1)
     maps.real[i], maps.data[i], maps.scales[i] = real, result, out
     return QuantisedStage(stage, conv, out, norm.prescale, _snr_db(real, result, out))
 
@@ -104,8 +112,12 @@ def _snr_db(real: torch.Tensor, data: Bytes, out: Scale) -> float:
     import torch
 
     scale, zero = (torch.from_numpy(a.astype(np.float32))[:, None, None] for a in (out.scale, out.zero_point))
-    noise = ((torch.from_numpy(data).permute(1, 0, 2, 3) - zero) * scale).sub_(real)
-    signal, rest = (float(torch.linalg.vector_norm(x.flatten())) for x in (real, noise))
+    squares = np.zeros(2)
+    for at in range(0, len(real), CHUNK):
+        wanted, found = real[at : at + CHUNK], torch.from_numpy(data[:, at : at + CHUNK]).permute(1, 0, 2, 3)
+        noise = ((found - zero) * scale).sub_(wanted)
+        squares += [float(torch.linalg.vector_norm(x.flatten())) ** 2 for x in (wanted, noise)]
+    signal, rest = np.sqrt(squares)
     return snr_db(np.array([signal]), np.array([signal - rest]))
 
 

@@ -1,12 +1,13 @@
 """Real numbers to the KPU's integers, one convolution at a time.
 
-    x = s_x (q_x - z_x),  w = s_w[o] (q_w - 128),  y = s_y (q_y - z_y)
+    x = s_x[i] (q_x - z_x),  w s_x[i] = s_w[o] (q_w - 128),  y = s_y[o] (q_y - z_y[o])
 
-    y/s_y + z_y = (sum (q_x - z_x)(q_w - 128)) * s_x s_w[o] / s_y  +  b[o]/s_y + z_y
-                  `----- accumulator, exact ----'  `- norm_mul/2^shift -'  `norm_add'     both times 2^prescale
+    y/s_y + z_y = (sum (q_x - z_x)(q_w - 128)) *  s_w[o] / s_y[o]   +  b[o]/s_y + z_y
+                  `----- accumulator, exact ----'  `norm_mul/2^shift'  `norm_add'     both times 2^prescale
 
-Weights are symmetric per output channel. The accumulator's zero-point terms are whole numbers: arg_x = -128,
-arg_w = -z_x, arg_add = k*k*128*z_x, and the padding byte is z_x.
+Weights are symmetric per output channel and hold the scale of their input. The accumulator's zero-point terms are whole
+numbers: arg_x = -128, arg_w = -z_x, arg_add = k*k*128*z_x, and the padding byte is z_x. Where zero points differ by
+channel their share is in b.
 """
 
 from __future__ import annotations

@@ -27,6 +27,18 @@ def test_inspect_lists_the_layers(file: Path, capsys: pytest.CaptureFixture[str]
     assert "GLOBAL_AVERAGE_POOL2D" in capsys.readouterr().out
 
 
+def test_inspect_shows_two_maps_side_by_side(
+    residual_file: bytes, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "r.kmodel").write_bytes(residual_file)
+    assert main(["inspect", str(tmp_path / "r.kmodel"), "--json"]) == 0
+    layers = json.loads(capsys.readouterr().out)["layers"]
+    join = layers[4]
+    assert join["input"] == [8, 16, 16] and join["output"] == [4, 16, 16]
+    halves = sorted(layer["target_row"] for layer in layers[:4] if layer["output"] == [4, 16, 16])
+    assert halves == [join["source_row"], join["source_row"] + 16], "4 channels of 16 lines take 16 rows"
+
+
 def test_run_writes_what_the_simulator_gives(file: Path, tmp_path: Path) -> None:
     images = pictures(3)[0]
     np.savez(tmp_path / "in.npz", input_u8_chw=images)
