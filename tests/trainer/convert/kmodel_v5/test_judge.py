@@ -58,9 +58,10 @@ def test_nncase_and_our_simulator_give_the_same_bytes(version: str, act: Activat
 @pytest.mark.parametrize(("prescale", "least", "most"), [(10, 0.01, 0.3), (16, 0.0, 0.01)], ids=["10", "16"])
 @pytest.mark.parametrize("act", ACTIVATIONS, ids=lambda act: act.kind)
 def test_nncase_runs_our_own_numbers_as_we_do(
-    newest: str, act: Activation, prescale: int, least: float, most: float
+    newest: str, act: Activation, prescale: int, least: float, most: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Weights, normalisation and tables of our converter: ties of rounding among them, which nncase takes to even."""
+    monkeypatch.setattr("services.trainer.convert.kmodel_v3.copies.COPIES", ())  # nncase's layers have no copies
     network = eleven_layers(act)
     images = pictures_of(network)
     model = convert(network, "k210-kmodel-v3", images[:8], ConvertOptions(prescale=prescale)).data
