@@ -45,7 +45,7 @@ from services.trainer.weights import fetch_default, imagenet_classifier, load_fi
 TARGET = "k210-kmodel-v3"
 OURS = "boardloop, kmodel V3"
 SPEED_IMAGES, NNCASE_SPEED_IMAGES = 64, 8
-SPEED_CALIBRATION = 20
+SPEED_CALIBRATION, SPEED_RUNS = 20, 3
 METHODS: dict[str, dict[str, Any]] = {
     "no_clip": {"use_mse_quant_w": False},
     "mse": {"use_mse_quant_w": True},
@@ -136,18 +136,24 @@ def speed(arguments: argparse.Namespace, peer: bool) -> Figures:
     graph = to_graph(network, tuple("abcdefghij"), 224)
     calibration = crops(SPEED_CALIBRATION, 224, arguments.seed, calibration=True)
     images = crops(SPEED_IMAGES, 224, arguments.seed, calibration=False)
-    ours = _ours(graph, calibration, images)
-    figures: Figures = {"images_per_s": len(images) / ours.simulate_seconds, "convert_s": ours.convert_seconds}
+    convert(graph, TARGET, calibration[:4])  # what is loaded at the first use; nncase's seconds are without it too
+    rows = []
+    for _ in range(SPEED_RUNS):  # in turns: what else the machine does meets both
+        rows += [_ours(graph, calibration, images)]
+        rows += _peers(graph, calibration, images[:NNCASE_SPEED_IMAGES], "mse", peer)
+    names = list(dict.fromkeys(row.name for row in rows))
+    rate = {n: max(len(row.outputs) / row.simulate_seconds for row in rows if row.name == n) for n in names}
+    seconds = {n: min(row.convert_seconds for row in rows if row.name == n) for n in names}
     table = Table("", "simulated images/s", f"seconds to convert, {SPEED_CALIBRATION} images",
-                  title="MobileNetV1-0.5 at 224")  # fmt: skip
-    table.add_row(OURS, f"{figures['images_per_s']:.1f}", f"{ours.convert_seconds:.1f}")
-    for other in _peers(graph, calibration, images[:NNCASE_SPEED_IMAGES], "mse", peer):
-        figures["nncase_images_per_s"] = len(other.outputs) / other.simulate_seconds
-        figures["nncase_convert_s"] = other.convert_seconds
-        figures["times_faster"] = figures["images_per_s"] / figures["nncase_images_per_s"]
-        table.add_row(other.name, f"{figures['nncase_images_per_s']:.1f}", f"{other.convert_seconds:.1f}")
-        figures["held"] = figures["times_faster"] >= 5 and ours.convert_seconds <= other.convert_seconds
+                  title=f"MobileNetV1-0.5 at 224, best of {SPEED_RUNS}")  # fmt: skip
+    for name in names:
+        table.add_row(name, f"{rate[name]:.1f}", f"{seconds[name]:.1f}")
     Console().print(table)
+    figures: Figures = {"images_per_s": rate[OURS], "convert_s": seconds[OURS]}
+    for name in names[1:]:
+        figures |= {"nncase_images_per_s": rate[name], "nncase_convert_s": seconds[name]}
+        figures["times_faster"] = rate[OURS] / rate[name]
+        figures["held"] = figures["times_faster"] >= 5 and seconds[OURS] <= seconds[name]
     return figures
 
 
