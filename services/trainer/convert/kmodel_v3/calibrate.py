@@ -8,6 +8,7 @@ al., 2019, section 4.2).
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 __all__ = ["QuantisedStage", "calibrate"]
 
 CHUNK = 8  # images whose sums are computed at a time: what fits the processor's cache is faster
+SNR_IMAGES = 8
 NO_TABLE = ramp(0)  # until the normalisation is known
 Bytes = npt.NDArray[np.float32]  # (c, n, h, w), whole numbers 0 to 255
 
@@ -95,7 +97,7 @@ def _quantise(
     parts = [accumulate(data[:, at : at + CHUNK], step) for at in range(0, data.shape[1], CHUNK)]
     if options.bias_correction:
         mean = sum(part.sum((1, 2, 3)) for part in parts) / (sums.numel() / len(bias))
-        bias = sums.mean((0, 2, 3), dtype=torch.float64).numpy() - mean * factor
+        bias = sums.mean((0, 2, 3)).double().numpy() - mean * factor
     del sums  # at 224x224 the maps of 64 images take hundreds of megabytes
     norm = normalise(stage, conv, factor, bias + offsets(stage) * out.scale, out, options.prescale)
     conv = replace(conv, norm_mul=norm.mul, norm_add=norm.add, norm_shift=norm.shift, activation=norm.table)
@@ -108,16 +110,11 @@ def _quantise(
 
 
 def _snr_db(real: torch.Tensor, data: Bytes, out: Scale) -> float:
-    """As `common.snr_db`, with torch's threads: the maps are large."""
-    import torch
-
-    scale, zero = (torch.from_numpy(a.astype(np.float32))[:, None, None] for a in (out.scale, out.zero_point))
-    squares = np.zeros(2)
-    for at in range(0, len(real), CHUNK):
-        wanted, found = real[at : at + CHUNK], torch.from_numpy(data[:, at : at + CHUNK]).permute(1, 0, 2, 3)
-        noise = ((found - zero) * scale).sub_(wanted)
-        squares += [float(torch.linalg.vector_norm(x.flatten())) ** 2 for x in (wanted, noise)]
-    signal, rest = np.sqrt(squares)
+    """As `common.snr_db`, on a few images and without copies in float64: the maps are large."""
+    some = np.linspace(0, len(real) - 1, min(len(real), SNR_IMAGES)).round().astype(int)
+    wanted = real[some].numpy()
+    noise = out.values(data[:, some]).transpose(1, 0, 2, 3) - wanted
+    signal, rest = (math.sqrt(np.vdot(x, x)) for x in (wanted, np.ascontiguousarray(noise)))
     return snr_db(np.array([signal]), np.array([signal - rest]))
 
 
@@ -169,7 +166,7 @@ def _integers(
     inputs = scale.scale[:, None, None, None] if stage.depthwise else scale.scale[:, None, None]
     moments = None
     if not stage.joins and (stage.depthwise or stage.weight[0].size <= MAX_INPUTS):
-        moments = second_moments(data, stage.kernel, stage.depthwise, pad_value)
+        moments = second_moments(data, stage.kernel, stage.depthwise)
     quantised, factor = quantise_weights(stage.weight * inputs, options.weight_range, moments, stage.copies)
     bias = stage.bias.astype(np.float64)
     if padding is not None:

@@ -20,7 +20,7 @@ import numpy as np
 
 from services.common.errors import UnsupportedModel
 from services.trainer.convert.common import check_weights, unsupported
-from services.trainer.convert.kmodel_v3.copies import copy_stem
+from services.trainer.convert.kmodel_v3.copies import COPIES, copy_first_blocks
 from services.trainer.convert.kmodel_v3.limits import check_stage
 from services.trainer.convert.kmodel_v3.memory import place_maps
 from services.trainer.convert.kmodel_v3.registers import ConvShape, RowLayout
@@ -88,9 +88,21 @@ def lower(graph: Graph) -> Lowered:
         elif isinstance(layer, Add):
             state.maps[i] = _lower_add(state, layer, sources, before)
     state.read(len(body.layers) - 1)
-    stages = copy_stem(tuple(state.stages), *image[1:])
-    conv_shapes = _check(stages, graph)
-    return Lowered(stages, conv_shapes, place_maps(stages, conv_shapes), tail, moved, notes)
+    stages, conv_shapes, places = _placed(tuple(state.stages), graph)
+    return Lowered(stages, conv_shapes, places, tail, moved, notes)
+
+
+def _placed(stages: tuple[Stage, ...], graph: Graph) -> tuple[tuple[Stage, ...], tuple[ConvShape, ...], dict[int, int]]:
+    """With as many copied blocks as leave room for the maps that wait for an addition."""
+    shapes = _check(stages, graph)
+    for blocks in range(len(COPIES), 0, -1):
+        copied = copy_first_blocks(stages, shapes, blocks)
+        copied_shapes = _check(copied, graph)
+        try:
+            return copied, copied_shapes, place_maps(copied, copied_shapes)
+        except UnsupportedModel:
+            continue
+    return stages, shapes, place_maps(stages, shapes)
 
 
 def _check_all_read(graph: Graph) -> None:

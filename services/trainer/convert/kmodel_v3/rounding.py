@@ -9,6 +9,8 @@ the nine weights of a depthwise layer single steps up and down follow until none
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import numpy.typing as npt
 
@@ -24,21 +26,20 @@ BLOCK = 64
 DESCENTS = 40
 
 
-def second_moments(data: npt.NDArray[np.float32], kernel: int, depthwise: bool, pad: int) -> Doubles:
+def second_moments(data: npt.NDArray[np.float32], kernel: int, depthwise: bool) -> Doubles:
     """Covariance of the inputs of one output, bytes (c, n, h, w): (c*k*k, c*k*k), depthwise (c, k*k, k*k)."""
     channels, n, height, width = data.shape
     if kernel == 1:
         flat = data.reshape(channels, -1)
         step = max(1, flat.shape[1] // MAX_SAMPLES)
         return _covariance(np.ascontiguousarray(flat[:, ::step], np.float32))
-    rng = np.random.default_rng(0)
-    count = min(MAX_WINDOWS if depthwise else MAX_SAMPLES, n * height * width)
-    places = rng.choice(n * height * width, count, replace=False)
-    image, y, x = np.unravel_index(places, (n, height, width))
-    padded = np.pad(data, ((0, 0), (0, 0), (1, 1), (1, 1)), constant_values=pad)
+    inside = (n, height - 2, width - 2)  # windows without padding: the map need not be copied
+    count = min(MAX_WINDOWS if depthwise else MAX_SAMPLES, math.prod(inside))
+    places = np.random.default_rng(0).choice(math.prod(inside), count, replace=False)
+    image, y, x = np.unravel_index(np.sort(places), inside)
     windows = np.empty((channels, 9, count), np.float32)
     for tap in range(9):
-        windows[:, tap] = padded[:, image, y + tap // 3, x + tap % 3]
+        windows[:, tap] = data[:, image, y + tap // 3, x + tap % 3]
     return _covariance(windows if depthwise else windows.reshape(channels * 9, count))
 
 

@@ -60,10 +60,12 @@ class Scale:
         return type(self)(*(np.concatenate(pair) for pair in (
             (self.scale, other.scale), (self.zero_point, other.zero_point))))  # fmt: skip
 
-    def values(self, data: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
+    def values(self, data: npt.NDArray[np.floating]) -> npt.NDArray[np.float32]:
         """Bytes (c, n, h, w) as real numbers."""
-        axis = (slice(None), None, None, None)
-        real: npt.NDArray[np.floating] = (data - self.zero_point[axis]) * self.scale[axis]
+        scale, zero = (a.astype(np.float32)[:, None, None, None] for a in (self.scale, self.zero_point))
+        real = data.astype(np.float32)
+        real -= zero
+        real *= scale
         return real
 
 

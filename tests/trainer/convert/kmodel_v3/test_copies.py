@@ -7,7 +7,7 @@ from services.trainer.convert import convert
 from services.trainer.convert.kmodel_v3 import copies
 from services.trainer.convert.kmodel_v3.lower import lower
 from services.trainer.convert.kmodel_v3.simulate import KModelSimulator
-from services.trainer.graph import Conv, Graph
+from services.trainer.graph import Activation, Add, Conv, Graph
 from tests.trainer.convert.networks import classifier, conv, graph, pictures
 
 
@@ -41,6 +41,21 @@ def test_the_stem_is_copied_as_often_as_the_kpus_ram_allows() -> None:
             size=(size, size),
         )
         assert [s.copies for s in lower(network).stages[:3]] == [times, times, 1], (size, channels)
+
+
+def test_copies_give_way_to_maps_that_wait_for_an_addition() -> None:
+    """Two copies of the wide map fit beside its depthwise successor, but not with the map that is to be added."""
+    waiting = [
+        conv("stem", (3, 24), stride=2),
+        conv("expand", (24, 32), kernel=1),
+        conv("depthwise", (32, 32), depthwise=True),
+        conv("project", (32, 24), kernel=1, activation=Activation.none()),
+    ]
+    head = [conv("narrow", (24, 8), kernel=1), *classifier(2, 8)]
+    chain = lower(graph(*waiting, *head, size=(224, 224)))
+    residual = lower(graph(*waiting, Add("sum", other="stem"), *head, size=(224, 224)))
+    assert [s.copies for s in chain.stages[:4]] == [1, 2, 2, 1]
+    assert all(stage.copies == 1 for stage in residual.stages)
 
 
 def test_a_stem_that_others_read_or_that_ends_in_a_dense_layer_is_left_alone() -> None:

@@ -21,7 +21,7 @@ def error(values: np.ndarray, steps: np.ndarray, moments: np.ndarray) -> float:
 
 @pytest.mark.parametrize("kernel", [1, 3])
 def test_a_dense_layers_sums_change_less_than_by_nearest_steps(kernel: int) -> None:
-    moments = second_moments(alike(8), kernel, False, 0)
+    moments = second_moments(alike(8), kernel, False)
     assert moments.shape == (8 * kernel**2,) * 2
     values = np.random.default_rng(1).normal(0, 20, (16, len(moments)))
     steps = round_steps(values, moments)
@@ -31,7 +31,7 @@ def test_a_dense_layers_sums_change_less_than_by_nearest_steps(kernel: int) -> N
 
 def test_the_errors_of_a_depthwise_window_cancel() -> None:
     smooth = np.broadcast_to(alike(1), (5, 1, 40, 40)).repeat(4, 2).repeat(4, 3).copy()
-    moments = second_moments(smooth, 3, True, 0)
+    moments = second_moments(smooth, 3, True)
     assert moments.shape == (5, 9, 9)
     values = np.random.default_rng(2).normal(0, 20, (5, 9))
     steps = round_steps(values, moments)
@@ -40,7 +40,7 @@ def test_the_errors_of_a_depthwise_window_cancel() -> None:
 
 
 def test_the_copies_of_a_weight_make_up_for_each_other() -> None:
-    moments = second_moments(alike(6), 1, False, 0)
+    moments = second_moments(alike(6), 1, False)
     values = np.tile(np.random.default_rng(3).normal(0, 20, (4, 6)), (4, 1))
     steps = round_steps(values, moments, copies=4)
     together, alone = (s.reshape(4, 4, 6).mean(0) for s in (steps, round_steps(values, moments)))
@@ -48,5 +48,5 @@ def test_the_copies_of_a_weight_make_up_for_each_other() -> None:
 
 
 def test_an_input_that_never_changes_does_no_harm() -> None:
-    moments = second_moments(np.zeros((3, 2, 8, 8), np.float32), 1, False, 0)
+    moments = second_moments(np.zeros((3, 2, 8, 8), np.float32), 1, False)
     assert np.isfinite(round_steps(np.ones((2, 3)) * 3.4, moments)).all()
