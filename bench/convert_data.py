@@ -25,30 +25,28 @@ Images = npt.NDArray[np.uint8]
 PHOTOGRAPHS = (  # of things; textures, microscopy, medicine and astronomy are nothing that ImageNet's classes name
     "astronaut.png", "camera.png", "chelsea.png", "coffee.png", "coins.png", "motorcycle_left.png", "rocket.jpg",
 )  # fmt: skip
-CALIBRATION_SHARE = 0.4  # the left part of each photograph; test crops lie in the rest
 ELPV_TRAIN_SHARE = 0.75
 ELPV_EPOCHS = 8
 ELPV_CALIBRATION = 64
 
 
-def crops(count: int, size: int, seed: int, calibration: bool) -> Images:
+def crops(count: int, size: int, seed: int, half: int, calibration: bool) -> Images:
     """`count` square crops of scikit-image's photographs, uint8 (count, 3, size, size), in turn from each.
 
-    Crops for calibration and crops for the test come from parts of a photograph that do not touch.
+    Each crop is half to all of the shorter side. `half` 0 or 1: which half of the photographs is for the test; crops
+    for calibration come from the other one, so that both never show the same scene.
     """
     import skimage
 
     folder = Path(skimage.__file__).parent / "data"
-    rng = np.random.default_rng([seed, calibration])
+    names = PHOTOGRAPHS[1 - half :: 2] if calibration else PHOTOGRAPHS[half::2]
+    rng = np.random.default_rng([seed, half, calibration])
     found = []
     for number in range(count):
-        with Image.open(folder / PHOTOGRAPHS[number % len(PHOTOGRAPHS)]) as picture:
+        with Image.open(folder / names[number % len(names)]) as picture:
             whole = picture.convert("RGB")
-        border = int(CALIBRATION_SHARE * whole.width)
-        left, right = (0, border) if calibration else (border, whole.width)
-        side = int(rng.uniform(0.5, 1.0) * min(right - left, whole.height))
-        x = int(rng.integers(left, right - side + 1))
-        y = int(rng.integers(0, whole.height - side + 1))
+        side = int(rng.uniform(0.5, 1.0) * min(whole.size))
+        x, y = (int(rng.integers(0, length - side + 1)) for length in whole.size)
         crop = whole.crop((x, y, x + side, y + side)).resize((size, size), Image.Resampling.BILINEAR)
         found.append(np.asarray(crop, np.uint8).transpose(2, 0, 1))
     return np.ascontiguousarray(np.stack(found))
