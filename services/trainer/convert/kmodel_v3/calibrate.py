@@ -26,7 +26,7 @@ from services.trainer.convert.kmodel_v3.registers import Quantisation
 from services.trainer.convert.kmodel_v3.rounding import MAX_INPUTS, second_moments
 from services.trainer.convert.kmodel_v3.scales import MapStatistics, Scale, choose_scale, image_scale
 from services.trainer.convert.kmodel_v3.stages import IMAGE_MAP, POOL_LEFT_TOP, POOL_MAX, Lowered, Stage, readers
-from services.trainer.graph import InputSpec
+from services.trainer.graph import GlobalAveragePool, InputSpec
 
 if TYPE_CHECKING:
     import torch
@@ -46,6 +46,7 @@ class QuantisedStage:
     out: Scale
     prescale: int
     snr_db: float
+    data: Bytes | None = None  # what it gives for the calibration images, of the last stage only
 
 
 @dataclass(eq=False)
@@ -77,7 +78,7 @@ def calibrate(lowered: Lowered, spec: InputSpec, images_u8: Images, options: Con
         for source in set(stage.sources):
             if read_by[source][-1] == i:
                 maps.drop(source)
-    return done
+    return [*done[:-1], replace(done[-1], data=maps.data[len(done) - 1])]
 
 
 def _quantise(
@@ -166,7 +167,10 @@ def _integers(
     inputs = scale.scale[:, None, None, None] if stage.depthwise else scale.scale[:, None, None]
     moments = None
     if not stage.joins and (stage.depthwise or stage.weight[0].size <= MAX_INPUTS):
-        moments = second_moments(data, stage.kernel, stage.depthwise)
+        # behind the last layer stands the average: what its weights do to averages counts, not to single pixels
+        averaged = i == len(lowered.stages) - 1 and lowered.tail and isinstance(lowered.tail[0], GlobalAveragePool)
+        seen = data.mean((2, 3), keepdims=True) if averaged and stage.kernel == 1 else data
+        moments = second_moments(seen, stage.kernel, stage.depthwise)
     quantised, factor = quantise_weights(stage.weight * inputs, options.weight_range, moments, stage.copies)
     bias = stage.bias.astype(np.float64)
     if padding is not None:

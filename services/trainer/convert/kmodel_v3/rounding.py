@@ -20,7 +20,7 @@ Doubles = npt.NDArray[np.float64]
 
 MAX_INPUTS = 2304  # of a dense layer; the inverse of H takes its cube
 MAX_SAMPLES, MAX_WINDOWS = 8192, 2048  # of a dense layer's inputs; of each channel of a depthwise layer
-SHRINKAGE = 0.05
+LEAST_SHRINKAGE = 0.02
 LOW, HIGH = -128, 127
 BLOCK = 64
 DESCENTS = 40
@@ -44,8 +44,15 @@ def second_moments(data: npt.NDArray[np.float32], kernel: int, depthwise: bool) 
 
 
 def _covariance(samples: npt.NDArray[np.float32]) -> Doubles:
+    """Over the last axis; with few samples for many inputs mostly its diagonal, which those do tell."""
+    inputs, count = samples.shape[-2:]
     samples = samples - samples.mean(-1, keepdims=True)
-    moments: Doubles = (samples @ np.swapaxes(samples, -1, -2)).astype(np.float64) / samples.shape[-1]
+    moments: Doubles = (samples @ np.swapaxes(samples, -1, -2)).astype(np.float64) / count
+    diagonal = np.diagonal(moments, axis1=-2, axis2=-1).copy()
+    level = np.maximum(diagonal.mean(-1, keepdims=True), 1e-9)
+    share = LEAST_SHRINKAGE + (1 - LEAST_SHRINKAGE) * inputs / (inputs + 8 * count)
+    moments *= 1 - share
+    moments += (share * diagonal + 0.01 * level)[..., None] * np.eye(inputs)
     return moments
 
 
@@ -54,27 +61,18 @@ def round_steps(values: Doubles, moments: Doubles, copies: int = 1) -> Doubles:
 
     The rows are `copies` times the same, and each copy takes over the errors of those before it.
     """
-    damped = _damped(moments)
     count = len(values) // copies
     rest = np.zeros((count, values.shape[1]))
     steps = []
     for start in range(0, len(values), count):
         wanted = values[start : start + count] + rest
         if moments.ndim == 3:
-            part = _descend(np.clip(np.rint(wanted), LOW, HIGH), wanted, damped[start : start + count])
+            part = _descend(np.clip(np.rint(wanted), LOW, HIGH), wanted, moments[start : start + count])
         else:
-            part = _gptq(wanted, damped)
+            part = _gptq(wanted, moments)
         rest = wanted - part
         steps.append(part)
     return np.concatenate(steps)
-
-
-def _damped(moments: Doubles) -> Doubles:
-    diagonal = np.diagonal(moments, axis1=-2, axis2=-1)
-    level = np.maximum(diagonal.mean(-1, keepdims=True), 1e-9)
-    eye = np.eye(moments.shape[-1])
-    result: Doubles = (1 - SHRINKAGE) * moments + (SHRINKAGE * diagonal + 0.01 * level)[..., None] * eye
-    return result
 
 
 def _gptq(values: Doubles, moments: Doubles) -> Doubles:

@@ -8,6 +8,7 @@ import pytest
 
 from services.common.errors import InvalidInput, UnsupportedModel
 from services.trainer.convert import ConvertedModel, ConvertOptions, convert, simulator
+from services.trainer.convert.common import snr_db
 from services.trainer.convert.kmodel_v3.cpu_bytes import Dequantize
 from services.trainer.convert.kmodel_v3.layers import KModel, KpuConv, Output
 from services.trainer.convert.kmodel_v3.reader import read
@@ -134,6 +135,14 @@ def test_channel_means_far_apart_are_warned_about() -> None:
     spec = replace(network.input, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
     warnings = convert(replace(network, input=spec), TARGET, pictures(16)[0]).report.warnings
     assert any(w.startswith("stem: the KPU pads all channels with one byte, 114") for w in warnings)
+
+
+def test_the_report_tells_of_the_file_as_the_simulator_runs_it(trained: Graph, converted: ConvertedModel) -> None:
+    images = pictures(24, seed=8)[0]
+    wanted = replace(trained, layers=trained.layers[:-1]).run_float(images)
+    got = simulator(TARGET, converted.data).run(images)
+    assert converted.report.output_snr_db == snr_db(wanted, got)
+    assert converted.report.agreement == (wanted.argmax(1) == got.argmax(1)).mean()
 
 
 def test_the_report_says_what_the_model_costs(converted: ConvertedModel) -> None:
