@@ -163,16 +163,18 @@ class Datasets:
         """Every item with its JPEG, by content. Internal OBJECT_CORRUPT when an object is not what was stored."""
         with self._database.session(read_only=True) as session:
             _version_or_raise(session, version_id)
-            query = select(VersionItem).where(VersionItem.version_id == version_id)
+            query = select(VersionItem, Capture.board_id).join(Capture, Capture.id == VersionItem.capture_id)
+            query = query.where(VersionItem.version_id == version_id)
             query = query.order_by(VersionItem.sha256, VersionItem.capture_id)  # the same pictures, the same training
-            items = [(i.capture_id, i.label, i.split, i.sha256, i.object_key) for i in session.scalars(query)]
-        for capture_id, label, side, sha256, key in items:
+            items = [(i.capture_id, i.label, i.split, i.sha256, i.object_key, b) for i, b in session.execute(query)]
+        for capture_id, label, side, sha256, key, board_id in items:
             yield pb.StreamVersionResponse(
                 capture_id=capture_id,
                 label=label,
                 split=pb.SPLIT_VALIDATION if side == pb.SPLIT_VALIDATION else pb.SPLIT_TRAIN,
                 sha256=sha256,
                 jpeg=self._read(capture_id, key, sha256),
+                board_id=board_id,
             )
 
     def _read(self, capture_id: str, key: str, sha256: str) -> bytes:

@@ -41,6 +41,12 @@ class Datasets:
         answer: collector_pb2.GetVersionResponse = self._service.GetVersion(request)
         return answer.version
 
+    def training_captures(self, version_id: str) -> set[str]:
+        """Ids of the captures in the version's training split; NotFound when the collector does not know it."""
+        request = collector_pb2.StreamVersionRequest(version_id=version_id)
+        stream = self._service.StreamVersion(request, timeout=self._deadline)
+        return {picture.capture_id for picture in stream if picture.split == collector_pb2.SPLIT_TRAIN}
+
     def fetch(self, version_id: str, folder: Path, progress: Progress = lambda done, total: None) -> None:
         """Fill `folder`; does nothing when it is filled already. `progress(pictures so far, pictures in all)`.
 
@@ -87,4 +93,4 @@ def _stored(picture: collector_pb2.StreamVersionResponse, folder: Path) -> Item:
         )
     file = f"images/{picture.capture_id}.jpg"
     (folder / file).write_bytes(picture.jpeg)
-    return Item(picture.capture_id, file, picture.label, _SPLITS[picture.split])
+    return Item(picture.capture_id, file, picture.label, _SPLITS[picture.split], board=picture.board_id)

@@ -27,12 +27,13 @@ SPLITS = ("train", "validation")
 
 @dataclass(frozen=True)
 class Item:
-    """One labelled capture; `file` is relative to the job folder."""
+    """One labelled capture; `file` is relative to the job folder; `board` "" = uploaded by a person."""
 
     id: str
     file: str
     label: str
     split: str
+    board: str = ""
 
 
 def read_items(folder: Path) -> list[Item]:

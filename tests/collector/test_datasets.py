@@ -31,6 +31,14 @@ def test_a_version_never_changes(rooms: Rooms) -> None:
     assert list(rooms.datasets.stream(version.id)) == items
 
 
+def test_a_picture_comes_with_its_board(rooms: Rooms) -> None:
+    project = rooms.projects.create("cells", ["a"])
+    rooms.stored(project.id, "a", 6, "bbbbbbbbbb")
+    rooms.stored(project.id, "a", 4, "")
+    boards = [item.board_id for item in rooms.datasets.stream(rooms.datasets.create(project.id, 1, 0.5).id)]
+    assert sorted(boards) == [""] * 4 + ["bbbbbbbbbb"] * 6
+
+
 def test_equal_content_has_an_equal_hash(rooms: Rooms) -> None:
     project = rooms.projects.create("cells", ["a"])
     rooms.stored(project.id, "a", 10)
