@@ -46,6 +46,8 @@ def _conditions(chosen: pb.CaptureFilter) -> list[ColumnElement[bool]]:
         conditions.append(Capture.label == chosen.label)
     if chosen.board_id:
         conditions.append(Capture.board_id == chosen.board_id)
+    if chosen.HasField("boxed"):
+        conditions.append(Capture.boxed.is_(chosen.boxed))
     return conditions
 
 
@@ -80,7 +82,8 @@ class Browser:
             )
 
     def count(self, project_id: str) -> pb.CountCapturesResponse:
-        """Counts per label (every label of the project, and "" when some are not labelled) and per board."""
+        """Counts per label (every label of the project, and "" when some are not labelled) and per board, and of the
+        boxed."""
         with self._database.session(read_only=True) as session:
             project = project_or_raise(session, project_id)
             with self._lock:
@@ -96,17 +99,20 @@ class Browser:
     @staticmethod
     def _count(session: Session, project_id: str, labels: list[str]) -> pb.CountCapturesResponse:
         query = (
-            select(Capture.label, Capture.board_id, func.count())
+            select(Capture.label, Capture.board_id, Capture.boxed, func.count())
             .where(Capture.project_id == project_id, Capture.deleted_at.is_(None))
-            .group_by(Capture.label, Capture.board_id)
+            .group_by(Capture.label, Capture.board_id, Capture.boxed)
         )
         by_label: dict[str, int] = dict.fromkeys(labels, 0)
         by_board: dict[str, int] = {}
-        for label, board_id, count in session.execute(query):
+        boxed = 0
+        for label, board_id, is_boxed, count in session.execute(query):
             by_label[label] = by_label.get(label, 0) + count
             by_board[board_id] = by_board.get(board_id, 0) + count
+            boxed += count if is_boxed else 0
         return pb.CountCapturesResponse(
             total=sum(by_label.values()),
             labels=[pb.LabelCount(label=label, count=count) for label, count in by_label.items()],
             boards=[pb.BoardCount(board_id=board, count=count) for board, count in sorted(by_board.items())],
+            boxed=boxed,
         )

@@ -12,7 +12,8 @@ from sqlalchemy import insert, or_, select, update
 from sqlalchemy.orm import Session
 
 from services.collector.boards import remember_frames
-from services.collector.models import Capture, Label, VersionItem
+from services.collector.boxes import box_messages, checked_boxes
+from services.collector.models import BoxRow, Capture, Label, VersionItem
 from services.collector.projects import check_label, project_or_raise, touch
 from services.common.database import Database
 from services.common.errors import InvalidInput, NotFound
@@ -30,7 +31,7 @@ IDS_AT_ONCE = 500  # SQLite builds of Debian 12 take 32,766 bound values a state
 @dataclass(frozen=True)
 class NewCapture:
     """A verified picture whose object is already in the store. `frame`: (session, sequence) of the frame that completed
-    it; board_id, key_id and frame are "" "" (0, 0) for an upload."""
+    it; board_id, key_id and frame are "" "" (0, 0) for an upload. `boxes`: None = not boxed; only uploads bring any."""
 
     capture_id: str
     project_id: str
@@ -44,6 +45,7 @@ class NewCapture:
     captured_at: datetime | None
     key_id: str = ""
     frame: tuple[int, int] = (0, 0)
+    boxes: Sequence[pb.Box] | None = None
 
     @property
     def other_id(self) -> str:
@@ -67,12 +69,15 @@ def capture_message(row: Capture) -> pb.Capture:
         size_bytes=row.size_bytes,
         captured_at=to_timestamp(row.captured_at) if row.captured_at else None,
         stored_at=to_timestamp(row.stored_at),
+        boxes=box_messages(row.boxes),
+        boxed=row.boxed,
     )
 
 
 def _row(new: NewCapture, capture_id: str, stored_at: datetime) -> dict[str, object]:
     names = ["project_id", "board_id", "label", "width", "height", "size_bytes", "sha256", "object_key", "captured_at"]
-    return {"id": capture_id, "stored_at": stored_at} | {name: getattr(new, name) for name in names}
+    none = {"boxes": [], "boxed": False}
+    return {"id": capture_id, "stored_at": stored_at} | none | {name: getattr(new, name) for name in names}
 
 
 class Captures:
@@ -150,22 +155,31 @@ class Captures:
             return session.scalar(query) is not None
 
     def upload(self, new: NewCapture, jpeg: bytes) -> tuple[pb.Capture, bool]:
-        """Stores a person's picture; (capture, duplicate). A deleted one comes back. InvalidInput UNKNOWN_LABEL."""
+        """Stores a person's picture; (capture, duplicate). A deleted one comes back; a duplicate that is not boxed
+        takes the new one's boxes, one that is keeps its own.
+
+        InvalidInput UNKNOWN_LABEL, and what boxes.checked_boxes raises.
+        """
         with self._upload_or_delete:
             with self._database.session() as session:
-                check_label(project_or_raise(session, new.project_id), new.label)
+                boxes = _checked(session, new)
                 row = session.get(Capture, new.capture_id)
                 if row is not None and row.deleted_at is None:
+                    if boxes is not None and not row.boxed:
+                        touch(session, new.project_id)
+                        row.boxes, row.boxed = boxes, True
+                        session.flush()
                     return capture_message(row), True
             self._store.put(new.object_key, jpeg)
             with self._database.session() as session:
                 touch(session, new.project_id)
-                check_label(project_or_raise(session, new.project_id), new.label)
+                boxes = _checked(session, new)
                 row = session.get(Capture, new.capture_id)
                 if row is None:
                     row = Capture(**_row(new, new.capture_id, datetime.now(UTC)))
                     session.add(row)
                 row.deleted_at, row.label = None, new.label
+                row.boxes, row.boxed = boxes or [], boxes is not None
                 session.flush()
                 return capture_message(row), False
 
@@ -190,6 +204,21 @@ class Captures:
                 row.label = label
             return len(changed)
 
+    def set_boxes(self, capture_id: str, boxes: Sequence[pb.Box] | None) -> pb.Capture:
+        """Replaces the capture's boxes: [] = there is nothing on it, None = nobody has said.
+
+        NotFound CAPTURE_NOT_FOUND, and what boxes.checked_boxes raises.
+        """
+        with self._database.session() as session:
+            for project_id in _projects_of(session, [capture_id]):
+                touch(session, project_id)
+            row = _present(session, [capture_id])[0]
+            labels = [label.name for label in project_or_raise(session, row.project_id).labels]
+            row.boxes = checked_boxes(boxes or [], labels, row.width, row.height)
+            row.boxed = boxes is not None
+            session.flush()
+            return capture_message(row)
+
     def delete(self, capture_ids: Sequence[str]) -> int:
         """Hides the captures; how many were there. Objects go too, except those that a version holds."""
         with self._upload_or_delete:
@@ -211,6 +240,15 @@ class Captures:
                 if capture_id not in held:
                     self._store.delete(key)
             return len(keys)
+
+
+def _checked(session: Session, new: NewCapture) -> list[BoxRow] | None:
+    """The boxes of an upload as rows, its label looked at as well."""
+    project = project_or_raise(session, new.project_id)
+    check_label(project, new.label)
+    if new.boxes is None:
+        return None
+    return checked_boxes(new.boxes, [label.name for label in project.labels], new.width, new.height)
 
 
 def _parts(ids: Sequence[str]) -> Iterable[Sequence[str]]:

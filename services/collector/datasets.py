@@ -1,19 +1,23 @@
-"""Data set versions: which captures, with which labels and split, frozen for good."""
+"""Data set versions: which captures, with which labels or boxes and split, frozen for good."""
 
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
+from typing import cast
 
 from sqlalchemy import func, insert, select
 from sqlalchemy.orm import Session
 
+from services.collector.boxes import box_messages
+from services.collector.choosing import Item, boxed, labelled
 from services.collector.models import Capture, Project, Version, VersionItem
 from services.collector.projects import new_id, project_or_raise, touch
-from services.collector.splits import digest, split
+from services.collector.splits import detection_digest, digest
 from services.common.database import Database
-from services.common.errors import FailedPrecondition, Internal, InvalidInput, NotFound
+from services.common.errors import Internal, InvalidInput, NotFound
 from services.common.logs import logger
 from services.common.objects import ObjectStore
 from services.common.rpc import to_timestamp
@@ -22,9 +26,6 @@ from services.rpc.boardloop.collector.v1 import collector_pb2 as pb
 __all__ = ["Datasets"]
 
 log = logger("collector.datasets")
-
-LEAST_PER_LABEL = 2  # one to train with, one to validate with
-UNLABELLED = ""
 
 
 def _message(row: Version) -> pb.DatasetVersion:
@@ -40,6 +41,8 @@ def _message(row: Version) -> pb.DatasetVersion:
         sha256=row.sha256,
         created_at=to_timestamp(row.created_at),
         label_counts=[pb.LabelCount(label=label, count=row.label_counts[label]) for label in row.labels],
+        task=cast(pb.Task.ValueType, row.task),
+        background_count=row.background_count,
     )
 
 
@@ -50,11 +53,20 @@ class Datasets:
         self._database = database
         self._store = store
 
-    def create(self, project_id: str, seed: int, validation_share: float) -> pb.DatasetVersion:
-        """Freezes every labelled capture of the project; those without a label are left out, and the log says how many.
+    def create(
+        self,
+        project_id: str,
+        seed: int,
+        validation_share: float,
+        task: pb.Task.ValueType = pb.TASK_CLASSIFICATION,
+    ) -> pb.DatasetVersion:
+        """Freezes every labelled capture of the project, or every boxed one for detection; the others are left out, and
+        the log says how many.
 
-        Raises InvalidInput BAD_SHARE, NotFound, FailedPrecondition NO_LABELS or TOO_FEW_CAPTURES.
+        Raises InvalidInput BAD_SHARE or BAD_TASK, NotFound, FailedPrecondition NO_LABELS, TOO_FEW_CAPTURES or NO_BOXES.
         """
+        if task not in (pb.TASK_CLASSIFICATION, pb.TASK_DETECTION):
+            raise InvalidInput("BAD_TASK", f"task {task} is none of ours", fix="Use CLASSIFICATION or DETECTION.")
         if not 0 < validation_share < 1:
             raise InvalidInput(
                 "BAD_SHARE", f"validation_share {validation_share} is not between 0 and 1", fix="0.2 is usual."
@@ -62,62 +74,32 @@ class Datasets:
         with self._database.session() as session:
             touch(session, project_id)
             project = project_or_raise(session, project_id)
-            captures = self._labelled(session, project)
-            grouped = {name: {c.id: c.sha256 for c in found} for name, found in captures.items() if name != UNLABELLED}
-            splits = split(grouped, seed, validation_share)
-            rows = [row for name in grouped for row in captures[name]]
-            version = self._freeze(session, project, seed, validation_share, rows, splits)
+            choose = boxed if task == pb.TASK_DETECTION else labelled
+            chosen = choose(session, project, seed, validation_share)
+            version = self._freeze(session, project, seed, validation_share, task, chosen.items)
             message = _message(version)
         log.info(
             "version_created",
             project=project_id,
             version=message.id,
             number=message.number,
-            captures=len(splits),
-            unlabelled_left_out=len(captures[UNLABELLED]),
+            captures=len(chosen.items),
+            task=pb.Task.Name(task),
+            left_out=chosen.left_out,
         )
         return message
 
     @staticmethod
-    def _labelled(session: Session, project: Project) -> dict[str, list[Capture]]:
-        """Captures by label, "" included, labels in the project's order. Raises FailedPrecondition."""
-        captures: dict[str, list[Capture]] = {label.name: [] for label in project.labels}
-        if not captures:
-            raise FailedPrecondition(
-                "NO_LABELS",
-                f"project {project.name!r} has no labels",
-                fix="Give the project labels and label captures.",
-            )
-        captures[UNLABELLED] = []
-        query = select(Capture).where(Capture.project_id == project.id, Capture.deleted_at.is_(None))
-        for row in session.scalars(query.order_by(Capture.id)):
-            captures[row.label].append(row)
-        few = [
-            f"{name!r} has {len(found)}"
-            for name, found in captures.items()
-            if name != UNLABELLED and len(found) < LEAST_PER_LABEL
-        ]
-        if few:
-            raise FailedPrecondition(
-                "TOO_FEW_CAPTURES",
-                f"each label of project {project.name!r} needs {LEAST_PER_LABEL} captures, label {' and '.join(few)}; "
-                f"{len(captures[UNLABELLED])} captures without a label do not count",
-                fix="Take or label more captures, or remove the label from the project.",
-            )
-        return captures
-
-    @staticmethod
     def _freeze(
-        session: Session,
-        project: Project,
-        seed: int,
-        share: float,
-        rows: Sequence[Capture],
-        splits: dict[str, pb.Split.ValueType],
+        session: Session, project: Project, seed: int, share: float, task: pb.Task.ValueType, items: Sequence[Item]
     ) -> Version:
         labels = [label.name for label in project.labels]
         number = session.scalar(select(func.max(Version.number)).where(Version.project_id == project.id)) or 0
-        validating = sum(1 for side in splits.values() if side == pb.SPLIT_VALIDATION)
+        validating = sum(item.split == pb.SPLIT_VALIDATION for item in items)
+        detection = task == pb.TASK_DETECTION
+        counted = Counter(
+            [box[0] for item in items for box in item.boxes] if detection else [item.label for item in items]
+        )
         version = Version(
             id=new_id(),
             project_id=project.id,
@@ -125,26 +107,17 @@ class Datasets:
             seed=str(seed),
             validation_share=share,
             labels=labels,
-            train_count=len(rows) - validating,
+            train_count=len(items) - validating,
             validation_count=validating,
-            label_counts={label: sum(1 for row in rows if row.label == label) for label in labels},
-            sha256=digest(labels, [(row.id, row.label, int(splits[row.id]), row.sha256) for row in rows]),
+            label_counts={label: counted[label] for label in labels},
+            sha256=_digest(task, labels, items),
             created_at=datetime.now(UTC),
+            task=int(task),
+            background_count=sum(not item.boxes for item in items) if detection else 0,
         )
         session.add(version)
         session.flush()
-        items = [
-            {
-                "version_id": version.id,
-                "capture_id": row.id,
-                "label": row.label,
-                "split": int(splits[row.id]),
-                "sha256": row.sha256,
-                "object_key": row.object_key,
-            }
-            for row in rows
-        ]
-        session.execute(insert(VersionItem), items)
+        session.execute(insert(VersionItem), [{"version_id": version.id} | vars(item) for item in items])
         return version
 
     def get(self, version_id: str) -> pb.DatasetVersion:
@@ -166,8 +139,11 @@ class Datasets:
             query = select(VersionItem, Capture.board_id).join(Capture, Capture.id == VersionItem.capture_id)
             query = query.where(VersionItem.version_id == version_id)
             query = query.order_by(VersionItem.sha256, VersionItem.capture_id)  # the same pictures, the same training
-            items = [(i.capture_id, i.label, i.split, i.sha256, i.object_key, b) for i, b in session.execute(query)]
-        for capture_id, label, side, sha256, key, board_id in items:
+            items = [
+                (i.capture_id, i.label, i.split, i.sha256, i.object_key, i.boxes, board)
+                for i, board in session.execute(query)
+            ]
+        for capture_id, label, side, sha256, key, boxes, board_id in items:
             yield pb.StreamVersionResponse(
                 capture_id=capture_id,
                 label=label,
@@ -175,6 +151,7 @@ class Datasets:
                 sha256=sha256,
                 jpeg=self._read(capture_id, key, sha256),
                 board_id=board_id,
+                boxes=box_messages(boxes),
             )
 
     def _read(self, capture_id: str, key: str, sha256: str) -> bytes:
@@ -189,6 +166,12 @@ class Datasets:
                 fix="Bring the object back from a backup, or make a new version without the capture.",
             )
         return jpeg
+
+
+def _digest(task: pb.Task.ValueType, labels: Sequence[str], items: Sequence[Item]) -> str:
+    if task == pb.TASK_DETECTION:
+        return detection_digest(labels, [(item.capture_id, item.boxes, item.split, item.sha256) for item in items])
+    return digest(labels, [(item.capture_id, item.label, item.split, item.sha256) for item in items])
 
 
 def _version_or_raise(session: Session, version_id: str) -> Version:

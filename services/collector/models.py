@@ -13,12 +13,16 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import JSON, BigInteger, Float, ForeignKey, Index, Integer, String, Text, UniqueConstraint
+from sqlalchemy import JSON, BigInteger, Boolean, Float, ForeignKey, Index, Integer, String, Text, UniqueConstraint
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
 from services.common.database import UtcDateTime
 
-__all__ = ["Base", "Board", "Capture", "Label", "Project", "Version", "VersionItem"]
+__all__ = ["Base", "Board", "BoxRow", "Capture", "Label", "Project", "Version", "VersionItem"]
+
+
+BoxRow = tuple[str, float, float, float, float]
+"""label, x, y, width, height; JSON gives it back as a list."""
 
 
 class Base(DeclarativeBase):
@@ -50,7 +54,10 @@ class Label(Base):
 
 
 class Capture(Base):
-    """One picture. `label` "" = not labelled, `board_id` "" = uploaded by a person."""
+    """One picture. `label` "" = not labelled, `board_id` "" = uploaded by a person.
+
+    `boxes`: [label, x, y, width, height] each (collector.proto Box); `boxed`: they are all there is, be it none.
+    """
 
     __tablename__ = "captures"
     __table_args__ = (
@@ -71,6 +78,8 @@ class Capture(Base):
     captured_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     stored_at: Mapped[datetime] = mapped_column(UtcDateTime)
     deleted_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    boxes: Mapped[list[BoxRow]] = mapped_column(JSON, default=list)
+    boxed: Mapped[bool] = mapped_column(Boolean, default=False)
 
 
 class Board(Base):
@@ -89,7 +98,10 @@ class Board(Base):
 
 
 class Version(Base):
-    """An immutable data set version. `seed` is a u64, which SQL integers do not hold: kept as decimal text."""
+    """An immutable data set version. `seed` is a u64, which SQL integers do not hold: kept as decimal text.
+
+    `task`: 1 classification, 2 detection (collector.proto Task); label_counts are then of boxes.
+    """
 
     __tablename__ = "versions"
     __table_args__ = (UniqueConstraint("project_id", "number"),)
@@ -105,10 +117,13 @@ class Version(Base):
     label_counts: Mapped[dict[str, int]] = mapped_column(JSON)
     sha256: Mapped[str] = mapped_column(String(64))
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    task: Mapped[int] = mapped_column(Integer, default=1)
+    background_count: Mapped[int] = mapped_column(Integer, default=0)
 
 
 class VersionItem(Base):
-    """One capture of a version with the label and the split it had at that moment (split: 1 train, 2 validation)."""
+    """One capture of a version with the label or the boxes and the split it had at that moment (split: 1 train, 2
+    validation)."""
 
     __tablename__ = "version_items"
     __table_args__ = (Index("version_items_of_capture", "capture_id"),)
@@ -119,3 +134,4 @@ class VersionItem(Base):
     split: Mapped[int] = mapped_column(Integer)
     sha256: Mapped[str] = mapped_column(String(64))
     object_key: Mapped[str] = mapped_column(Text)
+    boxes: Mapped[list[BoxRow]] = mapped_column(JSON, default=list)

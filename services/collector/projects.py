@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import threading
+from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
@@ -80,6 +81,14 @@ def _message(project: Project) -> pb.Project:
     )
 
 
+def _boxes(session: Session, project: Project, labels: set[str]) -> Counter[str]:
+    """How many boxes have one of the labels. Boxes are JSON, which the two databases do not search alike."""
+    query = select(Capture.boxes).where(
+        Capture.project_id == project.id, Capture.boxed.is_(True), Capture.deleted_at.is_(None)
+    )
+    return Counter(box[0] for boxes in session.scalars(query) for box in boxes if box[0] in labels)
+
+
 class Projects:
     """Every method is one transaction. `changed` is called with the project's id after its name or labels changed."""
 
@@ -121,7 +130,7 @@ class Projects:
             return [_message(project) for project in session.scalars(select(Project).order_by(Project.name))]
 
     def set_labels(self, project_id: str, labels: Sequence[str]) -> pb.Project:
-        """Replaces the labels. FailedPrecondition LABEL_IN_USE when a label that captures use would go."""
+        """Replaces the labels. FailedPrecondition LABEL_IN_USE when a label that captures or boxes use would go."""
         wanted = _checked_labels(labels)
         with self._lock, self._database.session() as session:
             touch(session, project_id)
@@ -146,13 +155,14 @@ class Projects:
             .where(Capture.project_id == project.id, Capture.label.in_(gone), Capture.deleted_at.is_(None))
             .group_by(Capture.label)
         )
-        used = {label: count for label, count in session.execute(query)} if gone else {}
+        used = [(label, f"{count} captures") for label, count in session.execute(query)] if gone else []
+        used += [(label, f"{count} boxes") for label, count in _boxes(session, project, gone).items()] if gone else []
         if used:
-            listed = ", ".join(f"{label} ({count} captures)" for label, count in sorted(used.items()))
+            listed = ", ".join(f"{label} ({count})" for label, count in sorted(used))
             raise FailedPrecondition(
                 "LABEL_IN_USE",
                 f"project {project.name!r} uses {listed}",
-                fix="Give those captures another label first, or keep the label.",
+                fix="Give those captures and boxes another label first, or keep the label.",
             )
 
     def labels(self, project_id: str) -> tuple[str, ...] | None:

@@ -14,6 +14,7 @@ from services.collector.projects import Projects
 from services.collector.settings import CollectorSettings
 from services.collector.thumbnails import Thumbnails
 from services.collector.uploads import upload
+from services.common.errors import InvalidInput
 from services.common.objects import ObjectStore
 from services.common.rpc import RpcServer
 from services.rpc.boardloop.collector.v1 import collector_pb2 as pb
@@ -80,6 +81,14 @@ class CaptureService(grpc_pb.CaptureServiceServicer):
     def SetLabel(self, request: pb.SetLabelRequest, context: Context) -> pb.SetLabelResponse:
         return pb.SetLabelResponse(changed=self._rooms.captures.set_label(request.capture_ids, request.label))
 
+    def SetBoxes(self, request: pb.SetBoxesRequest, context: Context) -> pb.SetBoxesResponse:
+        if request.unboxed and request.boxes:
+            raise InvalidInput(
+                "BAD_BOX", "unboxed is set and there are boxes", fix="Send boxes to keep them, or unboxed without any."
+            )
+        boxes = None if request.unboxed else request.boxes
+        return pb.SetBoxesResponse(capture=self._rooms.captures.set_boxes(request.capture_id, boxes))
+
     def DeleteCaptures(self, request: pb.DeleteCapturesRequest, context: Context) -> pb.DeleteCapturesResponse:
         return pb.DeleteCapturesResponse(deleted=self._rooms.captures.delete(request.capture_ids))
 
@@ -89,7 +98,8 @@ class DatasetService(grpc_pb.DatasetServiceServicer):
         self._datasets = rooms.datasets
 
     def CreateVersion(self, request: pb.CreateVersionRequest, context: Context) -> pb.CreateVersionResponse:
-        version = self._datasets.create(request.project_id, request.seed, request.validation_share)
+        task = request.task or pb.TASK_CLASSIFICATION
+        version = self._datasets.create(request.project_id, request.seed, request.validation_share, task)
         return pb.CreateVersionResponse(version=version)
 
     def GetVersion(self, request: pb.GetVersionRequest, context: Context) -> pb.GetVersionResponse:

@@ -14,9 +14,10 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 
+from services.collector.models import BoxRow
 from services.rpc.boardloop.collector.v1 import collector_pb2 as pb
 
-__all__ = ["digest", "place", "split"]
+__all__ = ["detection_digest", "detection_split", "digest", "place", "split"]
 
 
 def place(seed: int, sha256: str) -> float:
@@ -41,10 +42,32 @@ def split(labelled: Mapping[str, Mapping[str, str]], seed: int, share: float) ->
     return splits
 
 
+def detection_split(
+    with_boxes: Mapping[str, str], background: Mapping[str, str], seed: int, share: float
+) -> dict[str, pb.Split.ValueType]:
+    """capture id -> sha256 of its JPEG; with_boxes has at least 2 different pictures. Capture id -> split.
+
+    The same rule: the pictures with boxes are dealt with as one label is, those of background follow their place.
+    """
+    of_picture = split({"": {sha256: sha256 for sha256 in with_boxes.values()}}, seed, share)
+    for sha256 in background.values():
+        of_picture.setdefault(sha256, pb.SPLIT_VALIDATION if place(seed, sha256) < share else pb.SPLIT_TRAIN)
+    return {capture_id: of_picture[sha256] for part in (with_boxes, background) for capture_id, sha256 in part.items()}
+
+
 def digest(labels: Sequence[str], items: Iterable[tuple[str, str, int, str]]) -> str:
     """SHA-256, hex, over the labels in order and the items (capture id, label, split, sha256 of the JPEG) sorted by id:
     one line of compact JSON each."""
+    return _hash((list(labels), *sorted(items)))
+
+
+def detection_digest(labels: Sequence[str], items: Iterable[tuple[str, Sequence[BoxRow], int, str]]) -> str:
+    """The same over items (capture id, boxes sorted, split, sha256 of the JPEG), after a line that says detection."""
+    return _hash(("detection", list(labels), *sorted(items, key=lambda item: item[0])))
+
+
+def _hash(lines: Iterable[object]) -> str:
     hasher = hashlib.sha256()
-    for line in (list(labels), *sorted(items)):
+    for line in lines:
         hasher.update(json.dumps(line, ensure_ascii=False, separators=(",", ":")).encode() + b"\n")
     return hasher.hexdigest()

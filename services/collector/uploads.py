@@ -26,7 +26,8 @@ def upload_id(project_id: str, label: str, jpeg: bytes) -> str:
 def upload(
     captures: Captures, settings: CollectorSettings, request: pb.UploadCaptureRequest
 ) -> pb.UploadCaptureResponse:
-    """InvalidInput TOO_LARGE, NOT_JPEG, UNKNOWN_LABEL; NotFound PROJECT_NOT_FOUND; StorageFull; Unavailable."""
+    """InvalidInput TOO_LARGE, NOT_JPEG, UNKNOWN_LABEL, BAD_BOX, TOO_MANY_BOXES; NotFound PROJECT_NOT_FOUND;
+    StorageFull; Unavailable."""
     jpeg = request.jpeg
     if len(jpeg) > settings.upload_max_bytes:
         raise InvalidInput(
@@ -47,6 +48,7 @@ def upload(
         sha256=hashlib.sha256(jpeg).hexdigest(),
         object_key=object_key(request.project_id, "", capture_id),
         captured_at=None,
+        boxes=request.boxes if request.boxed or request.boxes else None,
     )
     capture, duplicate = captures.upload(new, jpeg)
     return pb.UploadCaptureResponse(capture=capture, duplicate=duplicate)

@@ -126,3 +126,18 @@ def test_every_service_is_healthy(client: Client) -> None:
     for name in ("ProjectService", "CaptureService", "DatasetService"):
         request = health_pb2.HealthCheckRequest(service=f"boardloop.collector.v1.{name}")
         assert client.health.Check(request, timeout=5).status == health_pb2.HealthCheckResponse.SERVING
+
+
+def test_boxes_go_in_and_come_out_of_a_version(client: Client) -> None:
+    project, box = client.project("cat"), pb.Box(label="cat", x=0.1, y=0.2, width=0.3, height=0.4)
+    for seed, boxes in ((1, [box]), (2, []), (3, None)):
+        request = pb.UploadCaptureRequest(project_id=project, jpeg=make_jpeg(seed), boxes=boxes, boxed=seed < 3)
+        last = client.captures.UploadCapture(request).capture
+    assert client.captures.SetBoxes(pb.SetBoxesRequest(capture_id=last.id, boxes=[box])).capture.boxes == [box]
+    with pytest.raises(InvalidInput, match="unboxed"):
+        client.captures.SetBoxes(pb.SetBoxesRequest(capture_id=last.id, boxes=[box], unboxed=True))
+    request = pb.CreateVersionRequest(project_id=project, seed=1, validation_share=0.5, task=pb.TASK_DETECTION)
+    version = client.datasets.CreateVersion(request).version
+    items = list(client.datasets.StreamVersion(pb.StreamVersionRequest(version_id=version.id)))
+    assert sorted([list(item.boxes) for item in items], key=len) == [[], [box], [box]]
+    assert (version.background_count, version.label_counts[0].count) == (1, 2)
