@@ -125,6 +125,7 @@ class Collector(cg.ProjectServiceServicer, cg.CaptureServiceServicer, cg.Dataset
             if one.project_id == wish.project_id
             and (not wish.HasField("label") or one.label == wish.label)
             and wish.board_id in ("", one.board_id)
+            and (not wish.HasField("boxed") or one.boxed == wish.boxed)
         ]
         begin, size = int(request.page_token or 0), request.page_size or 100
         more = str(begin + size) if begin + size < len(rows) else ""
@@ -138,6 +139,7 @@ class Collector(cg.ProjectServiceServicer, cg.CaptureServiceServicer, cg.Dataset
             labels=[c.LabelCount(label=x, count=sum(o.label == x for o in mine)) for x in sorted(labels)],
             boards=[c.BoardCount(board_id=x, count=sum(o.board_id == x for o in mine)) for x in sorted(boards)],
             revision=self.revision,
+            boxed=sum(one.boxed for one in mine),
         )
 
     def GetImage(self, request: c.GetImageRequest, context: Any) -> c.GetImageResponse:
@@ -158,6 +160,19 @@ class Collector(cg.ProjectServiceServicer, cg.CaptureServiceServicer, cg.Dataset
         self.revision += 1
         return c.SetLabelResponse(changed=len(request.capture_ids))
 
+    def SetBoxes(self, request: c.SetBoxesRequest, context: Any) -> c.SetBoxesResponse:
+        capture = c.Capture()
+        capture.CopyFrom(self.GetCapture(c.GetCaptureRequest(capture_id=request.capture_id), context).capture)
+        for number, box in enumerate(request.boxes, 1):
+            if box.x + box.width > 1:
+                raise InvalidInput("BAD_BOX", f"box {number} reaches out of the picture", fix="Clip it.")
+        del capture.boxes[:]
+        capture.boxes.extend(request.boxes)
+        capture.boxed = not request.unboxed
+        self.captures[capture.id] = capture
+        self.revision += 1
+        return c.SetBoxesResponse(capture=capture)
+
     def DeleteCaptures(self, request: c.DeleteCapturesRequest, context: Any) -> c.DeleteCapturesResponse:
         for key in request.capture_ids:
             del self.captures[key]
@@ -175,6 +190,7 @@ class Collector(cg.ProjectServiceServicer, cg.CaptureServiceServicer, cg.Dataset
             validation_share=request.validation_share, labels=LABELS, train_count=len(labelled) - held,
             validation_count=held, sha256=f"{number:x}{'9f3c51ab7d20' * 6}"[:64], created_at=stamp(),
             label_counts=[c.LabelCount(label=x, count=sum(o.label == x for o in labelled)) for x in LABELS],
+            task=request.task or c.TASK_CLASSIFICATION,
         )  # fmt: skip
         self.versions.insert(0, version)
         return c.CreateVersionResponse(version=version)

@@ -94,6 +94,36 @@ def test_versions(door: Door, project: str) -> None:
     assert door.admin.get(f"/versions/{made['id']}").json() == made
 
 
+def test_boxes_are_set_shown_filtered_and_taken_away(door: Door, project: str) -> None:
+    url, box = f"/captures/{3:032x}", {"label": "defective", "x": 0.25, "y": 0.5, "width": 0.5, "height": 0.25}
+    assert door.admin.get(url).json()["boxed"] is False
+    changed = door.admin.put(f"{url}/boxes", json={"boxes": [box]}).json()
+    assert (changed["boxes"], changed["boxed"]) == ([box], True)
+    assert door.admin.get(url).json() == changed
+    for boxed, count in (("true", 1), ("false", 29)):
+        assert len(door.admin.get(f"/projects/{project}/captures?boxed={boxed}").json()["captures"]) == count
+    assert door.admin.get(f"/projects/{project}/captures/counts").json()["boxed"] == 1
+    assert door.admin.put(f"{url}/boxes", json={"boxes": []}).json()["boxed"] is True
+    assert door.admin.delete(f"{url}/boxes").json()["boxed"] is False
+
+
+@pytest.mark.parametrize(
+    ("box", "reason"),
+    [({"x": 0.9}, "BAD_BOX"), ({"x": "far"}, "INVALID_REQUEST"), ({"label": "x" * 33}, "INVALID_REQUEST")],
+)
+def test_a_wrong_box_is_refused_in_the_one_shape(door: Door, project: str, box: dict[str, object], reason: str) -> None:
+    whole = {"label": "defective", "x": 0.25, "y": 0.5, "width": 0.5, "height": 0.25} | box
+    answer = door.admin.put(f"/captures/{3:032x}/boxes", json={"boxes": [whole]})
+    assert (answer.status_code, answer.json()["error"]["reason"]) == (422, reason)
+
+
+def test_a_version_is_for_classification_or_for_detection(door: Door, project: str) -> None:
+    url = f"/projects/{project}/versions"
+    assert door.admin.post(url, json={}).json()["task"] == "CLASSIFICATION"
+    assert door.admin.post(url, json={"task": "DETECTION"}).json()["task"] == "DETECTION"
+    assert door.admin.post(url, json={"task": "GUESSING"}).status_code == 422
+
+
 @pytest.mark.parametrize("share", [0, 1, -0.1, "much"])
 def test_a_share_outside_its_range_is_refused(door: Door, project: str, share: object) -> None:
     answer = door.admin.post(f"/projects/{project}/versions", json={"validation_share": share})

@@ -22,8 +22,18 @@ JPEG: Responses = {200: {"content": {"image/jpeg": {}}, "description": "The pict
 CaptureIds = Annotated[list[Id], Field(min_length=1, max_length=1000)]
 
 
+class BoxPublic(Public):
+    """An object in a picture; x and y: upper left corner. All four are shares of the upright picture, 0 to 1."""
+
+    label: LabelName
+    x: float
+    y: float
+    width: float
+    height: float
+
+
 class CapturePublic(Public):
-    """A picture with its label."""
+    """A picture with its label and its boxes."""
 
     id: str
     project_id: str
@@ -34,6 +44,8 @@ class CapturePublic(Public):
     size_bytes: int
     captured_at: Time
     stored_at: Time
+    boxes: Many[BoxPublic]
+    boxed: bool = Field(description="somebody said which boxes there are, be it none")
 
 
 class CapturePage(Public):
@@ -48,6 +60,7 @@ class CaptureFilter(BaseModel):
 
     label: LabelName | None = Field(default=None, description="only this label; empty string: the unlabelled ones")
     board_id: str = Field(default="", description="only this board")
+    boxed: bool | None = Field(default=None, description="only those whose boxes are drawn, or are not")
     page_size: int = Field(default=100, ge=1, le=500)
     page_token: str = ""
 
@@ -73,6 +86,7 @@ class CaptureCounts(Public):
     labels: Many[LabelCount]
     boards: Many[BoardCount]
     revision: int
+    boxed: int = Field(description="captures whose boxes are drawn, background among them")
 
 
 class CaptureUploaded(Public):
@@ -89,6 +103,12 @@ class LabelUpdate(BaseModel):
     label: LabelName
 
 
+class BoxesUpdate(BaseModel):
+    """All boxes of one capture; an empty list says that there is nothing on it: background."""
+
+    boxes: Annotated[list[BoxPublic], Field(max_length=500)]
+
+
 class CapturesDelete(BaseModel):
     """Captures to delete."""
 
@@ -103,7 +123,7 @@ class Changed(BaseModel):
 
 @router.get("/projects/{project_id}/captures", summary="List captures, newest first")
 async def list_captures(project_id: Id, query: Annotated[CaptureFilter, Query()], context: Here) -> CapturePage:
-    chosen = pb.CaptureFilter(project_id=project_id, label=query.label, board_id=query.board_id)
+    chosen = pb.CaptureFilter(project_id=project_id, label=query.label, board_id=query.board_id, boxed=query.boxed)
     request = pb.ListCapturesRequest(filter=chosen, page_size=query.page_size, page_token=query.page_token)
     return CapturePage.of(await ask(context.upstream.captures.ListCaptures(request)))
 
@@ -151,6 +171,19 @@ async def _picture(context: Here, capture_id: str, size: int) -> Response:
     request = pb.GetImageRequest(capture_id=capture_id, thumbnail_size=size)
     answer = await ask(context.upstream.captures.GetImage(request))
     return Response(answer.jpeg, media_type="image/jpeg", headers=FOREVER)
+
+
+@router.put("/captures/{capture_id}/boxes", summary="Replace the boxes of a capture")
+async def set_boxes(capture_id: Id, body: BoxesUpdate, context: Here) -> CapturePublic:
+    boxes = [pb.Box(**box.model_dump()) for box in body.boxes]
+    request = pb.SetBoxesRequest(capture_id=capture_id, boxes=boxes)
+    return CapturePublic.of((await ask(context.upstream.captures.SetBoxes(request))).capture)
+
+
+@router.delete("/captures/{capture_id}/boxes", summary="Take the boxes away: nobody has said which there are")
+async def delete_boxes(capture_id: Id, context: Here) -> CapturePublic:
+    request = pb.SetBoxesRequest(capture_id=capture_id, unboxed=True)
+    return CapturePublic.of((await ask(context.upstream.captures.SetBoxes(request))).capture)
 
 
 @router.post("/captures/label", summary="Label captures")
