@@ -6,7 +6,18 @@ from fastapi import APIRouter, Depends, FastAPI
 
 from services.gateway import problems
 from services.gateway.limits import BodyLimit, RequestMetrics
-from services.gateway.rest import account, boards, captures, jobs, models, projects, releases, status, versions
+from services.gateway.rest import (
+    account,
+    archives,
+    boards,
+    captures,
+    jobs,
+    models,
+    projects,
+    releases,
+    status,
+    versions,
+)
 from services.gateway.security import SchemeDocs, current_user
 from services.gateway.settings import GatewaySettings
 
@@ -23,7 +34,7 @@ TAGS = [
     {"name": "releases", "description": "A signed, encrypted model on its way to boards"},
     {"name": "status", "description": "Which services answer"},
 ]
-RESOURCES = (projects, captures, versions, jobs, models, boards, releases, status)
+RESOURCES = (projects, captures, archives, versions, jobs, models, boards, releases, status)
 
 
 def build_api(settings: GatewaySettings) -> FastAPI:
@@ -41,7 +52,8 @@ def build_api(settings: GatewaySettings) -> FastAPI:
         generate_unique_id_function=lambda route: route.name,
     )
     problems.install(api)
-    api.add_middleware(BodyLimit, limit=settings.upload_limit_bytes)
+    limits = {"": ("UPLOAD", settings.upload_limit_bytes), "/archives": ("ARCHIVE", settings.archive_limit_bytes)}
+    api.add_middleware(BodyLimit, limits=limits)
     api.add_middleware(RequestMetrics)
     api.include_router(account.open_router)
     api.include_router(account.router, dependencies=SchemeDocs)

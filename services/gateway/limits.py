@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -17,36 +18,38 @@ SECONDS = metrics.histogram("gateway_request_seconds", "Time to the first byte o
 
 
 class BodyLimit:
-    """Answers 413 to a body over `limit` bytes, declared or chunked, without reading it all."""
+    """Answers 413 to a body over a limit, declared or chunked, without reading it all."""
 
-    def __init__(self, app: ASGIApp, limit: int) -> None:
+    def __init__(self, app: ASGIApp, limits: Mapping[str, tuple[str, int]]) -> None:
+        """limits: end of a path -> which BOARDLOOP_…_LIMIT_BYTES holds for it, and the bytes; "" for all others."""
         self._app = app
-        self._limit = limit
-        self._words = f"The body is larger than {limit} bytes (BOARDLOOP_UPLOAD_LIMIT_BYTES)."
+        self._limits = limits
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return await self._app(scope, receive, send)
+        end = next((end for end in self._limits if end and scope["path"].endswith(end)), "")
+        name, limit = self._limits[end]
+        words = f"The body is larger than {limit} bytes (BOARDLOOP_{name}_LIMIT_BYTES)."
         declared = dict(scope["headers"]).get(b"content-length", b"0")
-        if declared.isdigit() and int(declared) > self._limit:
-            answer = problem(
-                413, "REQUEST_TOO_LARGE", self._words, "Send fewer or smaller files at once.", limit=str(self._limit)
-            )
+        if declared.isdigit() and int(declared) > limit:
+            answer = problem(413, "REQUEST_TOO_LARGE", words, "Send fewer or smaller files at once.", limit=str(limit))
             return await answer(scope, receive, send)
-        await self._app(scope, self._counted(receive), send)
+        await self._app(scope, _counted(receive, limit, words), send)
 
-    def _counted(self, receive: Receive) -> Receive:
-        received = 0
 
-        async def counted() -> Message:
-            nonlocal received
-            message = await receive()
-            received += len(message.get("body", b""))
-            if received > self._limit:
-                raise HTTPException(413, self._words)
-            return message
+def _counted(receive: Receive, limit: int, words: str) -> Receive:
+    received = 0
 
-        return counted
+    async def counted() -> Message:
+        nonlocal received
+        message = await receive()
+        received += len(message.get("body", b""))
+        if received > limit:
+            raise HTTPException(413, words)
+        return message
+
+    return counted
 
 
 class SafeHeaders:

@@ -23,6 +23,7 @@ class GatewaySettings(CommonSettings):
     deployer_address: str = Field("127.0.0.1:7003", description="host:port of the deployer.")
     session_hours: float = Field(12.0, gt=0, le=24 * 90, description="A login ends this long after its last use.")
     upload_limit_bytes: int = Field(64 * MIB, ge=MIB, description="Largest body of one request to the web page.")
+    archive_limit_bytes: int = Field(2048 * MIB, ge=MIB, description="Largest archive of pictures that is imported.")
     public_origin: str = Field("", description="https://boardloop.example behind a proxy; empty: the Host header.")
 
     @field_validator("public_origin")
