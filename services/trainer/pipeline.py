@@ -19,9 +19,10 @@ from google.protobuf.json_format import ParseDict
 
 from services.rpc.boardloop.trainer.v1 import trainer_pb2
 from services.trainer import parameters
-from services.trainer.children import Child, ChildKilled, Event
+from services.trainer.children import ChildKilled, Event
 from services.trainer.choices import Choices
 from services.trainer.datasets import Datasets
+from services.trainer.engine import Engine, Task, open_engine
 from services.trainer.models import Job, Model, ModelFile
 from services.trainer.registry import ConversionResult, Golden, Registry
 from services.trainer.settings import TrainerSettings
@@ -29,7 +30,8 @@ from services.trainer.store import JobStore
 
 __all__ = ["Aborted", "Pipeline", "Run"]
 
-CONVERSION = "services.trainer.conversion"  # the module of the second child process
+TRAINING = "services.trainer.loop"  # the module of the first task
+CONVERSION = "services.trainer.conversion"  # and of the second
 FETCHED, TRAINED = 0.05, 0.70  # progress at the end of these stages
 _SECONDS_A_SIMULATION = 0.1  # one picture at 128x128, alpha 0.5, on one core
 _PROGRESS_EVERY_SECONDS = 0.5
@@ -40,40 +42,42 @@ class Aborted(Exception):
 
 
 class Run:
-    """A job while a thread works on it: its child process, and what was asked of it meanwhile."""
+    """A job while a thread works on it: its task, and what was asked of it meanwhile."""
 
     def __init__(self, job_id: str) -> None:
         self.job_id = job_id
         self.stop_asked = threading.Event()
         self.killed = threading.Event()
         self._lock = threading.Lock()
-        self._child: Child | None = None
+        self._task: Task | None = None
         self._stoppable = False
 
-    def start(self, module: str, *arguments: str, stderr: Path, stoppable: bool = False) -> Child:
-        """A child process that `kill` ends, and `stop` too when it is `stoppable`."""
+    def start(
+        self, engine: Engine, module: str, folder: Path, *arguments: str, log: str, stoppable: bool = False
+    ) -> Task:
+        """A task that `kill` ends, and `stop` too when it is `stoppable`; the rest is as Engine.start has it."""
         with self._lock:
-            child = self._child = Child(module, *arguments, stderr=stderr)
+            task = self._task = engine.start(module, folder, *arguments, log=log)
             self._stoppable = stoppable
         if self.killed.is_set():
-            child.kill()
+            task.kill()
         elif stoppable and self.stop_asked.is_set():
-            child.stop()
-        return child
+            task.stop()
+        return task
 
     def stop(self) -> None:
         """End the training after its current step; nothing else is disturbed."""
         self.stop_asked.set()
         with self._lock:
-            if self._child is not None and self._stoppable:
-                self._child.stop()
+            if self._task is not None and self._stoppable:
+                self._task.stop()
 
     def kill(self) -> None:
-        """The server ends: no child may outlive it."""
+        """The server ends: no task may outlive it."""
         self.killed.set()
         with self._lock:
-            if self._child is not None:
-                self._child.kill()
+            if self._task is not None:
+                self._task.kill()
 
 
 class Pipeline:
@@ -84,6 +88,7 @@ class Pipeline:
         self._store = store
         self._registry = registry
         self._datasets = datasets
+        self.engine = open_engine(settings)
 
     def folder(self, job_id: str) -> Path:
         """Where the job's pictures, checkpoints and converted files lie until it has ended well."""
@@ -147,10 +152,10 @@ class Pipeline:
         if not marker.exists():
             self._store.change(job.id, state="TRAINING", progress=FETCHED, line="Training.")
             done: Event = {"stopped": True}
-            arguments = (str(folder), job.parameters["target"])
-            child = run.start("services.trainer.loop", *arguments, stderr=folder / "train.log", stoppable=True)
+            target = job.parameters["target"]
+            task = run.start(self.engine, TRAINING, folder, target, log="train.log", stoppable=True)
             try:
-                for event in child.events():
+                for event in task.events():
                     done = event if event["type"] == "done" else done
                     self._follow(job, folder, event)
             except ChildKilled as error:
@@ -193,9 +198,9 @@ class Pipeline:
 
     def _finish(self, run: Run, job: Job, asked: trainer_pb2.TrainingParameters, folder: Path) -> None:
         self._store.change(job.id, state="CONVERTING", progress=TRAINED, seconds_left=0.0, line="Evaluating.")
-        child = run.start(CONVERSION, str(folder), asked.target, stderr=folder / "convert.log")
+        task = run.start(self.engine, CONVERSION, folder, asked.target, log="convert.log")
         began = time.monotonic()
-        for event in child.events():
+        for event in task.events():
             if event["type"] == "evaluated":
                 model = self._register(job, asked, folder)
                 line = f"Registered model {model.id}: accuracy {event['accuracy']:.3f} in float."
@@ -243,8 +248,7 @@ class Pipeline:
             self._datasets.fetch(model.version_id, folder)
             (folder / "best.pt").write_bytes(self._registry.read(model.id, ""))
             chosen.write(folder)
-            child = Child(CONVERSION, str(folder), target, stderr=folder / "convert.log")
-            for _ in child.events():
+            for _ in self.engine.start(CONVERSION, folder, target, log="convert.log").events():
                 pass
             return self.register_file(model.id, target, folder)
         finally:
