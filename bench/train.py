@@ -3,8 +3,8 @@
 elpv    defects of solar cells (the ELPV data set, all 2,624 cells, defective from probability 0.5, random 75/25
         split): MobileNetV1-0.5, in float and as the K210's int8 kmodel in its simulator, mean over the seeds, beside
         the SVM and the VGG19 of the data set's paper (Deitsch et al., Solar Energy 185, 2019), whose figures are
-        quoted, not run. The default takes minutes a seed on two cores; `--size 224 --epochs 20 --teacher-epochs 11`
-        took 40 seconds a seed on an H100, three seeds at a time, and takes hours without a card.
+        quoted, not run. Minutes on a large card, many hours a seed on two cores; for a first look
+        `--backbone mobilenet_v1_0.5 --size 128 --epochs 12 --teacher-epochs 0` takes minutes there.
 
 The trainings are kept in the cache folder: a run that was broken off goes on after its last epoch, and a second one
 only measures again. The last line is one JSON object.
@@ -42,6 +42,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", choices=sorted(PARTS), action="append")
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--backbone", default=Recipe.backbone)
     parser.add_argument("--size", type=int, default=Recipe.size, help="side of the input, a multiple of 32 from 128")
     parser.add_argument("--epochs", type=int, default=Recipe.epochs)
     parser.add_argument("--teacher-epochs", type=int, default=Recipe.teacher_epochs, help="0: no teacher")
@@ -52,8 +53,10 @@ def main() -> int:
 
 def elpv(arguments: argparse.Namespace) -> Figures:
     cache = user_cache_dir()
-    recipe = Recipe(fetch_default(cache), arguments.size, arguments.epochs, arguments.teacher_epochs)
-    name = f"elpv-{recipe.size}-{recipe.epochs}-{recipe.teacher_epochs}"
+    recipe = Recipe(
+        fetch_default(cache), arguments.backbone, arguments.size, arguments.epochs, arguments.teacher_epochs
+    )
+    name = f"elpv-{recipe.backbone}-{recipe.size}-{recipe.epochs}-{recipe.teacher_epochs}"
     runs = []
     for seed in range(arguments.seeds):
         folder = cache / "bench" / name / str(seed)
@@ -65,7 +68,7 @@ def elpv(arguments: argparse.Namespace) -> Figures:
     reached = mean(run.accuracy_kmodel for run in runs)
     return {
         "seeds": [asdict(run) for run in runs],
-        "recipe": {"size": recipe.size, "epochs": recipe.epochs, "teacher_epochs": recipe.teacher_epochs},
+        "recipe": asdict(recipe) | {"weights": recipe.weights.name},
         "accuracy_float": mean(run.accuracy_float for run in runs),
         "accuracy_kmodel": reached,
         "paper_svm": PAPER_SVM,
@@ -87,8 +90,8 @@ def _tell(event: Figures) -> None:
 
 
 def _table(recipe: Recipe, runs: list[Measured]) -> Table:
-    taught = f", taught by MobileNetV1-1.0 ({recipe.teacher_epochs} epochs)" if recipe.teacher_epochs else ""
-    title = f"ELPV: MobileNetV1-0.5 at {recipe.size}, {recipe.epochs} epochs{taught}, {runs[0].test} test cells"
+    taught = f", taught by itself ({recipe.teacher_epochs} epochs)" if recipe.teacher_epochs else ""
+    title = f"ELPV: {recipe.backbone} at {recipe.size}, {recipe.epochs} epochs{taught}, {runs[0].test} test cells"
     table = Table("", "float", "kmodel", "kmodel, bytes", "seconds to train", title=title)
     for run in runs:
         accuracies = (f"{run.accuracy_float:.4f}", f"{run.accuracy_kmodel:.4f}")

@@ -3,7 +3,10 @@
     2,624 cells in an order fixed by the seed     75 %  train, of which the last 5 % only make the curve
                                                   25 %  test: read once, after the training has ended
 
-The recipe was chosen without the test part; the last epoch is kept, so that not even an epoch is chosen by pictures.
+Network, size, rate and changes of the pictures were chosen on the 1,110 cells that are in the train part of each of the
+seeds 0, 1 and 2, by two of four folds: none of their test cells had a say. That the network is trained a second time,
+from the answers of the first (born-again networks, Furlanello et al., arXiv:1805.04770), was decided after the first
+had been tested. The last epoch is kept, so that not even an epoch is chosen by pictures.
 """
 
 from __future__ import annotations
@@ -30,7 +33,6 @@ __all__ = ["LABELS", "Measured", "Recipe", "measure", "train_cells", "write_fold
 TARGET = "k210-kmodel-v3"
 TRAIN_SHARE, CURVE_SHARE = 0.75, 0.05
 CALIBRATION = 64
-STUDENT, TEACHER = "mobilenet_v1_0.5", "mobilenet_v1_1.0"
 LABELS = ("functional", "defective")
 Emit = Callable[[dict[str, Any]], None]
 Images = npt.NDArray[np.uint8]
@@ -39,19 +41,20 @@ Labels = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Recipe:
-    """What may be varied; `teacher_epochs` 0 trains without a teacher."""
+    """What may be varied; 256 is as large a square as a K210's accelerator takes."""
 
     weights: Path
-    size: int = 128
-    epochs: int = 12
-    teacher_epochs: int = 0
+    backbone: str = "mobilenet_v1_1.0_cut8"
+    size: int = 256
+    epochs: int = 90
+    teacher_epochs: int = 60  # 0: no teacher
 
-    def config(self, seed: int, backbone: str, epochs: int) -> TrainingConfig:
+    def config(self, seed: int, epochs: int) -> TrainingConfig:
         """A cell has no up and no left: it is mirrored both ways and turned by quarters."""
         return TrainingConfig.model_validate(
-            {"backbone": backbone, "input_size": self.size, "weights": str(self.weights), "epochs": epochs,
+            {"backbone": self.backbone, "input_size": self.size, "weights": str(self.weights), "epochs": epochs,
              "batch_size": 64, "learning_rate": 1e-3, "warmup_epochs": 2.0, "flip_vertical": True,
-             "quarter_turns": True, "ema": 0.99, "keep": "last", "seed": seed}
+             "quarter_turns": True, "ema": 0.995, "keep": "last", "seed": seed}
         )  # fmt: skip
 
 
@@ -82,17 +85,15 @@ def write_folder(folder: Path, pictures: Sequence[tuple[str, bytes, str]]) -> No
 
 
 def train_cells(folder: Path, seed: int, recipe: Recipe, emit: Emit) -> Path:
-    """Teacher, then student, in `folder`; a run broken off goes on. Returns the student's checkpoint."""
-    config = recipe.config(seed, STUDENT, recipe.epochs)
+    """Teacher, then network, in `folder`; a training broken off goes on. Returns the network's checkpoint."""
+    config, teacher = recipe.config(seed, recipe.epochs), None
     data = Data.read(folder, config)
-    teacher = None
     if recipe.teacher_epochs:
         (folder / "teacher").mkdir(exist_ok=True)
-        fit(folder / "teacher", recipe.config(seed, TEACHER, recipe.teacher_epochs), data, emit)
+        fit(folder / "teacher", recipe.config(seed, recipe.teacher_epochs), data, emit)
         teacher = load_teacher(folder / "teacher" / "best.pt")
-    (folder / "student").mkdir(exist_ok=True)
-    fit(folder / "student", config, data, emit, teacher=teacher)
-    return folder / "student" / "best.pt"
+    fit(folder, config, data, emit, teacher=teacher)
+    return folder / "best.pt"
 
 
 def measure(folder: Path, seed: int, recipe: Recipe, emit: Emit) -> Measured:

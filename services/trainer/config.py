@@ -12,6 +12,7 @@ __all__ = ["Backbone", "TrainingConfig", "field_faults", "parse_config"]
 
 Backbone = Literal[
     "mobilenet_v1_0.25", "mobilenet_v1_0.5", "mobilenet_v1_0.75", "mobilenet_v1_1.0",
+    "mobilenet_v1_1.0_cut8",
     "mobilenet_v2_0.35", "mobilenet_v2_0.5", "mobilenet_v2_0.75", "mobilenet_v2_1.0",
     "resnet18_0.25", "resnet18_0.5", "resnet18_1.0",
     "darknet_slim_0.5", "darknet_slim_1.0",

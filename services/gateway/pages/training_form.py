@@ -17,9 +17,9 @@ from services.rpc.boardloop.trainer.v1 import trainer_pb2 as trainer
 __all__ = ["TrainingForm"]
 
 BACKBONES = {
-    f"{key}_{width}".rstrip("_"): f"{name} {width}".rstrip()
+    f"{key}_{width}".rstrip("_"): f"{name} {width.replace('_', ' ')}".rstrip()
     for key, name, widths in (
-        ("mobilenet_v1", "MobileNetV1", ("0.25", "0.5", "0.75")),
+        ("mobilenet_v1", "MobileNetV1", ("0.25", "0.5", "0.75", "1.0_cut8")),
         ("mobilenet_v2", "MobileNetV2", ("0.35", "0.5")),
         ("resnet18", "ResNet-18", ("0.25", "0.5", "1.0")),
         ("darknet_slim", "Darknet", ("0.5", "1.0")),

@@ -16,6 +16,7 @@ __all__ = ["BACKBONES", "STRIDE", "Backbone"]
 
 BACKBONES: Mapping[str, Callable[[], Backbone]] = {
     **{f"mobilenet_v1_{alpha}": partial(MobileNetV1, alpha) for alpha in (0.25, 0.5, 0.75, 1.0)},
+    "mobilenet_v1_1.0_cut8": partial(MobileNetV1, 1.0, blocks=8),
     **{f"mobilenet_v2_{alpha}": partial(MobileNetV2, alpha) for alpha in (0.35, 0.5, 0.75, 1.0)},
     **{f"resnet18_{width}": partial(ResNet18, width) for width in (0.25, 0.5, 1.0)},
     **{f"darknet_slim_{width}": partial(DarknetSlim, width) for width in (0.5, 1.0)},

@@ -1,6 +1,7 @@
 """What the backbones are built of: convolution, batch normalisation and activation as one block, and its folding.
 
-Every backbone makes features (n, channels, h/32, w/32) of images (n, 3, h, w), and writes itself down as graph layers.
+Every backbone makes features (n, channels, h/stride, w/stride) of images (n, 3, h, w), and writes itself down as graph
+layers.
 """
 
 from __future__ import annotations
@@ -15,16 +16,17 @@ from services.trainer.graph import Activation, Conv, Layer
 
 __all__ = ["STRIDE", "Backbone", "ConvNormActivation", "divisible", "folded"]
 
-STRIDE = 32  # of the last map, for every backbone
+STRIDE = 32  # of the last map, unless a backbone says otherwise
 _BN_EPS = 1e-3  # TF-slim's, as the ImageNet weights were trained; a state_dict does not hold it
 _BN_MOMENTUM = 0.1
 
 
 class Backbone(nn.Module, ABC):
-    """Images (n, 3, h, w) to features (n, `channels`, h/32, w/32); `activation` is what its layers use."""
+    """Images (n, 3, h, w) to features (n, `channels`, h/`stride`, w/`stride`); `activation` is what its layers use."""
 
     activation: ClassVar[Activation]
     channels: int
+    stride: int = STRIDE
 
     @abstractmethod
     def forward(self, x: Tensor) -> Tensor: ...

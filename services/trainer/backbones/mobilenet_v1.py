@@ -7,6 +7,7 @@ there.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import ClassVar
 
@@ -27,16 +28,22 @@ _BLOCKS = (  # (output channels at alpha 1.0, stride of the depthwise convolutio
 
 
 class MobileNetV1(Backbone):
-    """27 convolutions; `alpha` is the width multiplier."""
+    """`alpha` is the width multiplier; of the 13 `blocks` the last may be left out.
+
+    With 8 of them the last map is a sixteenth of the picture. Most weights of the whole network are in its last blocks,
+    which know objects; what marks and textures look like is known by the first ones. At full width they are the
+    original filters and cost a board no more memory than the whole network at half width.
+    """
 
     activation: ClassVar[Activation] = Activation.relu6()
 
-    def __init__(self, alpha: float = 0.5) -> None:
+    def __init__(self, alpha: float = 0.5, blocks: int = len(_BLOCKS)) -> None:
         super().__init__()
         self.alpha = alpha
+        self.stride = 2 * math.prod(stride for _, stride in _BLOCKS[:blocks])
         c = channels_at(alpha, 32)
         layers = [ConvNormActivation(3, c, 3, 2, activation=self.activation)]
-        for width, stride in _BLOCKS:
+        for width, stride in _BLOCKS[:blocks]:
             layers.append(ConvNormActivation(c, c, 3, stride, groups=c, activation=self.activation))
             layers.append(ConvNormActivation(c, c := channels_at(alpha, width), 1, activation=self.activation))
         self.layers = nn.Sequential(*layers)
@@ -48,9 +55,9 @@ class MobileNetV1(Backbone):
         return features
 
     def load_pretrained(self, weights: PretrainedBackbone) -> None:
-        """Copy weights of the same width (see slimming.narrowed)."""
+        """Copy weights of the same width (see slimming.narrowed), as many as there are blocks."""
         with torch.no_grad():
-            for layer, source in zip(self._convolutions(), weights.layers, strict=True):
+            for layer, source in zip(self._convolutions(), weights.layers[: len(self.layers)], strict=True):
                 layer.conv.weight.copy_(torch.from_numpy(source.weight))
                 layer.norm.weight.copy_(torch.from_numpy(source.gamma))
                 layer.norm.bias.copy_(torch.from_numpy(source.beta))
