@@ -41,7 +41,7 @@ class SceneDetector:
     graph: Graph
     calibration: npt.NDArray[np.uint8]
     test: Scenes
-    train_seconds: float  # 0 when it came from the cache
+    train_seconds: float  # of the run that trained it, perhaps an earlier one
 
 
 def train_scene_detector(
@@ -61,17 +61,19 @@ def train_scene_detector(
     stamps = stamps_folder(cache_dir)
     training = replace(training or DetectionTraining(), backbone=backbone, steps=steps, seed=seed)
     file = cache_dir / "bench" / f"scenes-{_key(training, size)}.pt"
-    seconds = 0.0
-    if not file.exists():
+    took = file.with_suffix(".seconds")
+    if not file.exists() or not took.exists():
         train = make_scenes(stamps, TRAIN_SCENES, size, seed, "train")
         weights = load_file(fetch_default(cache_dir)) if backbone.startswith("mobilenet_v1_") else None
         began = time.monotonic()
         file.parent.mkdir(parents=True, exist_ok=True)
         save_detector(file, train_detector(train.images, train.truths, len(LABELS), training, weights, tell))
-        seconds = time.monotonic() - began
+        took.write_text(str(time.monotonic() - began))
     graph = detector_graph(load_detector(file), LABELS, size, size)
     calibration = make_scenes(stamps, CALIBRATION_SCENES, size, seed, "train").images
-    return SceneDetector(graph, calibration, make_scenes(stamps, TEST_SCENES, size, seed, "test"), seconds)
+    return SceneDetector(
+        graph, calibration, make_scenes(stamps, TEST_SCENES, size, seed, "test"), float(took.read_text())
+    )
 
 
 def _key(training: DetectionTraining, size: int) -> str:

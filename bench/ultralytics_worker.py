@@ -1,0 +1,69 @@
+"""Runs in Ultralytics' own environment (bench/ultralytics_peer.py): trains for given seconds, answers about pictures.
+
+    classify  {"data": folder of train/, val/ and test/ with a folder a label, "size", "batch", "seconds"}
+    detect    {"data": data.yaml, "test": folder of pictures, "size", "batch", "seconds"}
+
+It starts from the weights that Ultralytics downloads for the model where they lie in the working folder, else from
+random ones. The last line of the output is one JSON object.
+"""
+
+import json
+import sys
+import time
+from pathlib import Path
+
+from ultralytics import YOLO, settings
+
+CLASSIFIER, DETECTOR = "yolo11n-cls", "yolo11n"
+
+
+def trained(name, asked, **more):
+    """The model after its training, and {"images_per_s", "seconds", "epochs", "pretrained"}."""
+    settings.update({"sync": False})
+    weights = Path(f"{name}.pt")
+    model = YOLO(str(weights) if weights.exists() else f"{name}.yaml")
+    clock = {}
+    model.add_callback("on_train_start", lambda trainer: clock.setdefault("began", time.monotonic()))
+
+    def ended(trainer):
+        clock["seconds"] = time.monotonic() - clock["began"]
+        clock["epochs"] = trainer.epoch + 1
+        clock["images"] = len(trainer.train_loader.dataset) * (trainer.epoch + 1)
+
+    model.add_callback("on_fit_epoch_end", lambda trainer: ended(trainer) if "began" in clock else None)
+    model.train(
+        data=asked["data"], imgsz=asked["size"], batch=asked["batch"], time=asked["seconds"] / 3600, device="cpu",
+        workers=2, seed=0, plots=False, verbose=False, exist_ok=True, **more,
+    )  # fmt: skip
+    told = {
+        "images_per_s": clock["images"] / clock["seconds"],
+        "seconds": clock["seconds"],
+        "epochs": clock["epochs"],
+        "pretrained": weights.exists(),
+    }
+    return YOLO(str(model.trainer.last)), told
+
+
+def classify(asked):
+    model, told = trained(CLASSIFIER, asked)
+    pictures = sorted(Path(asked["data"], "test").glob("*/*"))
+    right = 0
+    for picture in pictures:
+        answer = model.predict(str(picture), imgsz=asked["size"], device="cpu", verbose=False)[0]
+        right += answer.names[answer.probs.top1] == picture.parent.name
+    return {**told, "accuracy": right / len(pictures), "test": len(pictures)}
+
+
+def detect(asked):
+    model, told = trained(DETECTOR, asked, val=False)
+    found = []
+    for picture in sorted(Path(asked["test"]).iterdir()):
+        answer = model.predict(str(picture), imgsz=asked["size"], conf=0.005, device="cpu", verbose=False)[0]
+        boxes = answer.boxes
+        rows = zip(boxes.cls.tolist(), boxes.conf.tolist(), boxes.xyxyn.tolist(), strict=True)
+        found.append([[int(label), confidence, *corners] for label, confidence, corners in rows])
+    return {**told, "found": found}
+
+
+if __name__ == "__main__":
+    print(json.dumps({"classify": classify, "detect": detect}[sys.argv[1]](json.loads(sys.argv[2]))))
