@@ -3,6 +3,7 @@
     jobs 1 ── n job_epochs         what each epoch measured
       │ 1 ── n job_lines           the log
       └ 1 ── 0..1 models 1 ── n model_files     one converted file per target
+                         1 ── n evaluations     on any data set version
 
 Checkpoints, converted files and golden inputs lie in the object store; the tables hold their keys.
 """
@@ -17,7 +18,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
 from services.common.database import UtcDateTime
 
-__all__ = ["Base", "Job", "JobEpoch", "JobLine", "Model", "ModelFile"]
+__all__ = ["Base", "EvaluationRun", "Job", "JobEpoch", "JobLine", "Model", "ModelFile"]
 
 
 class Base(DeclarativeBase):
@@ -86,6 +87,7 @@ class Model(Base):
     evaluation: Mapped[dict[str, Any]] = mapped_column(JSON)
     parameters: Mapped[dict[str, Any]] = mapped_column(JSON)
     weights_source: Mapped[str] = mapped_column(Text)
+    code_version: Mapped[str] = mapped_column(Text, default="", server_default=text("''"))
     checkpoint_key: Mapped[str] = mapped_column(Text)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
     files: Mapped[list[ModelFile]] = relationship(
@@ -111,3 +113,30 @@ class ModelFile(Base):
     fidelity: Mapped[dict[str, Any]] = mapped_column(JSON, default=dict, server_default=text("'{}'"))
     object_key: Mapped[str] = mapped_column(Text)
     golden_key: Mapped[str] = mapped_column(Text)
+
+
+class EvaluationRun(Base):
+    """A model, float (`target` "") or converted, on a part of a data set version; `summary` is Summary.to_dict().
+
+    `state` is a name of the proto's EvaluationState without its prefix. The answers lie in the object store.
+    """
+
+    __tablename__ = "evaluations"
+    __table_args__ = (Index("evaluations_newest", "project_id", "created_at"),)
+
+    id: Mapped[str] = mapped_column(String(12), primary_key=True)
+    project_id: Mapped[str] = mapped_column(String(12))
+    model_id: Mapped[str] = mapped_column(ForeignKey("models.id", ondelete="CASCADE"), index=True)
+    version_id: Mapped[str] = mapped_column(String(12))
+    target: Mapped[str] = mapped_column(String(32))
+    part: Mapped[str] = mapped_column(String(16))
+    confidence: Mapped[float] = mapped_column(Float, default=0.0)
+    state: Mapped[str] = mapped_column(String(16), index=True)
+    progress: Mapped[float] = mapped_column(Float, default=0.0)
+    seconds_left: Mapped[float] = mapped_column(Float, default=0.0)
+    error: Mapped[str] = mapped_column(Text, default="")
+    log: Mapped[list[str]] = mapped_column(JSON, default=list)
+    summary: Mapped[dict[str, Any]] = mapped_column(JSON, default=dict)
+    answers_key: Mapped[str] = mapped_column(Text, default="")
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    ended_at: Mapped[datetime | None] = mapped_column(UtcDateTime)

@@ -21,6 +21,7 @@ from sqlalchemy import select
 from services.common.database import Database
 from services.common.errors import NotFound
 from services.common.objects import ObjectStore
+from services.common.version import code_version
 from services.trainer.models import Job, Model, ModelFile
 
 __all__ = ["BLOCK_BYTES", "ConversionResult", "Golden", "Registry"]
@@ -85,6 +86,7 @@ class Registry:
             version_id=job.version_id,
             name=name,
             checkpoint_key=key,
+            code_version=code_version(),
             created_at=datetime.now(UTC),
             **columns,
         )

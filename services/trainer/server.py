@@ -16,6 +16,10 @@ from services.rpc.boardloop.trainer.v1 import trainer_pb2_grpc
 from services.trainer.choices import check_target
 from services.trainer.convert import TARGETS
 from services.trainer.datasets import Datasets
+from services.trainer.evaluation.card import model_card
+from services.trainer.evaluation.queue import Evaluations
+from services.trainer.evaluation.server import EvaluationService
+from services.trainer.evaluation.store import EvaluationStore
 from services.trainer.jobs import Jobs
 from services.trainer.messages import file_message, job_message, model_message
 from services.trainer.packages import build, kinds
@@ -45,6 +49,8 @@ class Rooms:
     registry: Registry
     predictor: Predictor
     settings: TrainerSettings
+    evaluation_store: EvaluationStore
+    evaluations: Evaluations
 
 
 class TrainingService(trainer_pb2_grpc.TrainingServiceServicer):
@@ -169,6 +175,11 @@ class ModelService(trainer_pb2_grpc.ModelServiceServicer):
         ]
         return pb.GetGoldenResponse(width=width, height=height, channels=channels, cases=cases)
 
+    def GetModelCard(self, request: pb.GetModelCardRequest, context: grpc.ServicerContext) -> pb.GetModelCardResponse:
+        rooms = self._rooms
+        card = model_card(rooms.registry, rooms.store, rooms.evaluation_store, rooms.datasets, request.model_id)
+        return pb.GetModelCardResponse(card=card)
+
 
 def _in_blocks(name: str, data: bytes) -> Iterator[tuple[str, int, bytes]]:
     """As Registry.blocks gives them."""
@@ -177,8 +188,10 @@ def _in_blocks(name: str, data: bytes) -> Iterator[tuple[str, int, bytes]]:
 
 
 def add_services(server: RpcServer, rooms: Rooms) -> None:
-    """Register both services."""
+    """Register the three services."""
     training, model = TrainingService(rooms), ModelService(rooms)
+    evaluation = EvaluationService(rooms.evaluation_store, rooms.evaluations, rooms.registry, rooms.datasets)
     package = "boardloop.trainer.v1"
     server.add(trainer_pb2_grpc.add_TrainingServiceServicer_to_server, training, f"{package}.TrainingService")
     server.add(trainer_pb2_grpc.add_ModelServiceServicer_to_server, model, f"{package}.ModelService")
+    server.add(trainer_pb2_grpc.add_EvaluationServiceServicer_to_server, evaluation, f"{package}.EvaluationService")

@@ -37,7 +37,7 @@ class World:
         self.captures = collector_pb2_grpc.CaptureServiceStub(self._channels[0])
         self.datasets = collector_pb2_grpc.DatasetServiceStub(self._channels[0])
         self._start_trainer()
-        projects = collector_pb2_grpc.ProjectServiceStub(self._channels[0])
+        projects = self.projects = collector_pb2_grpc.ProjectServiceStub(self._channels[0])
         request = collector_pb2.CreateProjectRequest(name="marks", labels=["ring", "bars"])
         self.project_id = projects.CreateProject(request).project.id
 
@@ -46,6 +46,7 @@ class World:
         self._channels.append(open_channel(f"127.0.0.1:{self.trainer.start()}", self.key, 120))
         self.training = trainer_pb2_grpc.TrainingServiceStub(self._channels[-1])
         self.models = trainer_pb2_grpc.ModelServiceStub(self._channels[-1])
+        self.evaluations = trainer_pb2_grpc.EvaluationServiceStub(self._channels[-1])
 
     def restart_trainer(self) -> None:
         """As when the process is ended and started again on the same data."""
