@@ -123,6 +123,8 @@ def test_a_database_of_the_version_before_keeps_its_files(any_database_url: str)
     database = Database(any_database_url, "trainer")
     database.migrate(MIGRATIONS)
     with database.session() as session:
+        session.execute(text("DROP TABLE evaluations"))
+        session.execute(text("ALTER TABLE models DROP COLUMN code_version"))
         session.execute(text("ALTER TABLE model_files DROP COLUMN fidelity"))
         session.execute(text("UPDATE alembic_version SET version_num = '0001'"))
         now = {"now": datetime.now(UTC)}

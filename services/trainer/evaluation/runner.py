@@ -105,8 +105,8 @@ class Runner:
         if run.killed.is_set():
             raise Aborted
         what = evaluation.target or "the float network"
-        self._store.change(evaluation.id, state="EVALUATING", progress=_FETCHED, line=f"Asking {what}.")
         child = run.start(_CHILD, str(folder), stderr=folder / "evaluation.log")
+        self._store.change(evaluation.id, state="EVALUATING", progress=_FETCHED, line=f"Asking {what}.")
         for event in child.events():
             if event["type"] == "progress":
                 progress = _FETCHED + (1 - _FETCHED) * event["done"] / event["total"]
