@@ -37,4 +37,4 @@ def sign_test(one: int, other: int) -> float:
     """Two-sided exact binomial test (McNemar's, exact): chance of a split of one + other at least so uneven."""
     count, rare = one + other, min(one, other)
     tail = sum(comb(count, k) for k in range(rare + 1))
-    return min(1.0, 2 * tail / 2**count)
+    return min(1.0, float(2 * tail / 2**count))

@@ -7,6 +7,7 @@ import queue
 import shutil
 import threading
 from datetime import UTC, datetime
+from typing import Any
 
 from services.common.errors import BoardloopError, FailedPrecondition
 from services.common.logs import logger
@@ -113,7 +114,7 @@ class Evaluations:
             log.info("evaluation_ended", evaluation=run.job_id, state="DONE")
 
     def _end(self, evaluation_id: str, state: str, error: str) -> None:
-        ended = {"seconds_left": 0.0, "ended_at": datetime.now(UTC)}
+        ended: dict[str, Any] = {"seconds_left": 0.0, "ended_at": datetime.now(UTC)}
         self._store.change(evaluation_id, state=state, error=error, line=error or "Stopped.", **ended)
         _COUNTED.labels(state).inc()
         log.warning("evaluation_ended", evaluation=evaluation_id, state=state, error=error)

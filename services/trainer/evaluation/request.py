@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal, cast
+from typing import Literal
 
 from services.common.errors import InvalidInput
 from services.trainer.evaluation.answers import Task
@@ -52,14 +52,15 @@ class Request:
 
 def checked_part(part: str) -> Part:
     """ "" is the validation split; InvalidInput names the parts that there are."""
-    if part and part not in PARTS:
-        raise InvalidInput(
-            "EVALUATION_PART",
-            f"A version has no part {part!r}.",
-            fix=f"Choose one of: {', '.join(PARTS)}.",
-            field="part",
-        )
-    return cast(Part, part or PARTS[0])
+    for known in PARTS:
+        if part in ("", known):
+            return known
+    raise InvalidInput(
+        "EVALUATION_PART",
+        f"A version has no part {part!r}.",
+        fix=f"Choose one of: {', '.join(PARTS)}.",
+        field="part",
+    )
 
 
 def checked_confidence(confidence: float) -> float:

@@ -13,6 +13,7 @@ from typing import Any
 
 from services.common.errors import FailedPrecondition, NotFound
 from services.trainer.datasets import Datasets
+from services.trainer.engine import LocalEngine
 from services.trainer.evaluation.child import MODEL, PACKED, SUMMARY
 from services.trainer.evaluation.lineage import lineage
 from services.trainer.evaluation.request import Request, checked_part
@@ -41,6 +42,7 @@ class Runner:
         self._jobs = jobs
         self._registry = registry
         self._datasets = datasets
+        self._engine = LocalEngine()  # short, and on pictures that are here already: no work to send to a cluster
 
     def folder(self, evaluation_id: str) -> Path:
         """Where its pictures and answers lie until it is done."""
@@ -105,7 +107,7 @@ class Runner:
         if run.killed.is_set():
             raise Aborted
         what = evaluation.target or "the float network"
-        child = run.start(_CHILD, str(folder), stderr=folder / "evaluation.log")
+        child = run.start(self._engine, _CHILD, folder, log="evaluation.log")
         self._store.change(evaluation.id, state="EVALUATING", progress=_FETCHED, line=f"Asking {what}.")
         for event in child.events():
             if event["type"] == "progress":

@@ -95,7 +95,7 @@ class EvaluationStore:
         """The evaluation is done: `answers` is Answers.pack(), `summary` Summary.to_dict()."""
         key = f"evaluations/{evaluation_id}.jsonl.gz"
         self._objects.put(key, answers)
-        done = {"state": "DONE", "progress": 1.0, "seconds_left": 0.0, "ended_at": datetime.now(UTC)}
+        done: dict[str, Any] = {"state": "DONE", "progress": 1.0, "seconds_left": 0.0, "ended_at": datetime.now(UTC)}
         self.change(evaluation_id, line=line, answers_key=key, summary=summary, **done)
 
     def answers(self, evaluation_id: str) -> Answers:

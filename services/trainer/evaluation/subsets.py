@@ -72,7 +72,7 @@ def failing(cases: Sequence[Case]) -> list[Subset]:
     divided = {group: count for group, count in counts.items() if len(kinds[group[0]]) > 1}
     whole = sum(case.right for case in cases) / max(len(cases), 1)
     z = NormalDist().inv_cdf(1 - (1 - _CONFIDENCE) / 2 / max(len(divided), 1))
-    rows = [_subset(*group, *count, whole, z) for group, count in divided.items()]
+    rows = [_subset(kind, name, right, count, whole, z) for (kind, name), (right, count) in divided.items()]
     return sorted(rows, key=lambda row: (-row.finding, -row.gap, row.kind, row.name))
 
 
