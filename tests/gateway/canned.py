@@ -110,7 +110,10 @@ class Collector(cg.ProjectServiceServicer, cg.CaptureServiceServicer, cg.Dataset
         for capture in self.captures.values():
             if self.jpegs[capture.id] == request.jpeg and capture.label == request.label:
                 return c.UploadCaptureResponse(capture=capture, duplicate=True)
-        return c.UploadCaptureResponse(capture=self.press("", request.label, request.project_id, request.jpeg))
+        capture = self.press("", request.label, request.project_id, request.jpeg)
+        capture.boxes.extend(request.boxes)
+        capture.boxed = request.boxed
+        return c.UploadCaptureResponse(capture=capture)
 
     def GetCapture(self, request: c.GetCaptureRequest, context: Any) -> c.GetCaptureResponse:
         if request.capture_id not in self.captures:

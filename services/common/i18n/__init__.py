@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import Literal
 
+from services.common.i18n.boxes import BOXES
 from services.common.i18n.console import CONSOLE
 from services.common.i18n.fidelity import FIDELITY
 from services.common.i18n.pages import PAGES
@@ -15,7 +16,7 @@ __all__ = ["CATALOGUE", "LANGUAGES", "Language", "Translator", "choose_language"
 Language = Literal["en", "zh"]
 LANGUAGES: dict[Language, str] = {"en": "English", "zh": "中文"}
 
-CATALOGUE: dict[str, tuple[str, str]] = {**PAGES, **CONSOLE, **FIDELITY, **TRAINING}
+CATALOGUE: dict[str, tuple[str, str]] = {**PAGES, **BOXES, **CONSOLE, **FIDELITY, **TRAINING}
 """Key -> English, Chinese."""
 
 

@@ -11,6 +11,7 @@ from nicegui import ui
 from services.common.errors import FailedPrecondition
 from services.gateway.pages import account as account
 from services.gateway.pages import boards as boards
+from services.gateway.pages import boxes as boxes
 from services.gateway.pages import datasets as datasets
 from services.gateway.pages import fidelity as fidelity
 from services.gateway.pages import login as login

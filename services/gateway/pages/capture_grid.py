@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from html import escape
 
 from nicegui import ui
 
+from services.gateway.pages.boxes import editor_address
 from services.gateway.pages.layout import Page, button, empty, html, mark
 from services.gateway.pages.words import date, kilobytes, label_colour
 from services.gateway.upstream import ask
@@ -33,6 +35,7 @@ class Tile:
         with self.box:
             source = f"/api/v1/captures/{capture.id}/thumbnail?size={THUMBNAIL}"
             html(f'<img loading="lazy" decoding="async" alt="" src="{source}">', "full").style("height:100%")
+            self._boxes = html("", "full", tag="span")
             html("", "tick", tag="span")
             zoom = html("zoom_in", "zoom material-icons-outlined", tag="span").props(mark("zoom"))
             self._label = html("", "cap", tag="span")
@@ -43,8 +46,9 @@ class Tile:
         self.show(capture)
 
     def show(self, capture: collector.Capture) -> None:
-        """Draws the label that the capture has now."""
+        """Draws the label and the boxes that the capture has now."""
         self.capture = capture
+        self._boxes.set_content(boxes_over(capture, self._grid.colour))
         name = capture.label or self._grid.page.t("datasets.unlabelled")
         self._label.set_content(f'<i class="dot" style="--c:{self._grid.colour(capture.label)}"></i>{escape(name)}')
 
@@ -55,6 +59,19 @@ class Tile:
 
     def _toggle(self) -> None:
         self._grid.toggle(self)
+
+
+def boxes_over(capture: collector.Capture, colour: Callable[[str], str]) -> str:
+    """SVG of the boxes, cut to the square as the picture in a tile is."""
+    if not capture.boxes:
+        return ""
+    wide, high = capture.width, capture.height
+    shapes = "".join(
+        f'<rect x="{box.x * wide:.2f}" y="{box.y * high:.2f}" width="{box.width * wide:.2f}" '
+        f'height="{box.height * high:.2f}" stroke="{colour(box.label)}"/>'
+        for box in capture.boxes
+    )
+    return f'<svg class="boxes" viewBox="0 0 {wide} {high}" preserveAspectRatio="xMidYMid slice">{shapes}</svg>'
 
 
 class CaptureGrid:
@@ -115,7 +132,9 @@ class CaptureGrid:
             html(f'<img class="photo" alt="" src="/api/v1/captures/{capture.id}/image">', "full")
             html(f'<dl class="facts" style="margin:0">{rows}</dl>')
             with ui.element("div").classes("foot"):
-                button(t("common.close"), "plain", dialog.close)
+                button(t("common.close"), "ghost", dialog.close)
+                to = editor_address(self._chosen, capture.id)
+                button(t("boxes.open"), "primary", lambda: ui.navigate.to(to), icon="crop_free", test="photo-boxes")
         dialog.open()
 
     async def _fetch(self) -> tuple[list[collector.Capture], bool]:
@@ -147,7 +166,7 @@ class CaptureGrid:
             self._empty.classes("hidden")
             return
         t = self.page.t
-        filtered = self._chosen.HasField("label") or bool(self._chosen.board_id)
+        filtered = self._chosen.HasField("label") or self._chosen.HasField("boxed") or bool(self._chosen.board_id)
         key = "nothing" if filtered else "empty"
         self._empty.classes(remove="hidden")
         with self._empty:

@@ -8,6 +8,7 @@ from fastapi import Request
 from fastapi.responses import RedirectResponse
 from nicegui import ui
 
+from services.gateway.pages.boxes import editor_address
 from services.gateway.pages.capture_grid import CaptureGrid
 from services.gateway.pages.layout import Page, button, find_project, html, mark, open_page
 from services.gateway.pages.uploads import Uploads
@@ -30,6 +31,7 @@ async def datasets_page(request: Request, project_id: str) -> RedirectResponse |
     with page.frame(t("datasets.title"), here="datasets", project=project):
         subtitle, actions = page.head(t("datasets.title"), t("common.loading"))
         with actions:
+            button(t("boxes.open"), "plain", lambda: draw_boxes(), icon="crop_free", test="draw-boxes")
             button(t("datasets.upload"), "plain", Uploads(page, project).open, icon="upload", test="upload")
         with ui.element("div").classes("with-aside full"):
             with ui.element("section").classes("stack"):
@@ -38,6 +40,9 @@ async def datasets_page(request: Request, project_id: str) -> RedirectResponse |
                 filters.on_change(grid.reload)
             version_panel(page, project)
         html(t("datasets.upload_hint"), "drop")
+
+    def draw_boxes() -> None:
+        ui.navigate.to(editor_address(filters.chosen))
 
     async def show(counts: collector.CountCapturesResponse) -> None:
         subtitle.set_content(escape(t("datasets.subtitle", total=counts.total)))
@@ -49,7 +54,7 @@ async def datasets_page(request: Request, project_id: str) -> RedirectResponse |
 
 
 class Filters:
-    """Chips with a count per label, and a choice of board."""
+    """Chips with a count per label, a choice of board, and of boxes drawn or not."""
 
     def __init__(self, page: Page, project: collector.Project) -> None:
         self._page = page
@@ -61,6 +66,8 @@ class Filters:
             self._chips = ui.element("div").classes("line wrap chips grow")
             self._boards = ui.select({"": page.t("datasets.all_boards")}, value="", on_change=self._choose_board)
             self._boards.props("outlined dense options-dense " + mark("filter-board")).classes("hidden")
+            self._boxed = ui.select(self._drawn(), value="", on_change=self._choose_boxed)
+            self._boxed.props("outlined dense options-dense " + mark("filter-boxed"))
 
     def on_change(self, reload: object) -> None:
         """What to call after the filter has changed."""
@@ -83,6 +90,8 @@ class Filters:
         options = {"": t("datasets.all_boards")} | {board: name for board, name in names.items() if board}
         if self._boards.options != options:
             self._boards.set_options(options)
+        if self._boxed.options != self._drawn():
+            self._boxed.set_options(self._drawn())
 
     def _chip(self, text: str, label: str | None, count: int, colour: str) -> None:
         here = self.chosen.label if self.chosen.HasField("label") else None
@@ -104,6 +113,17 @@ class Filters:
 
     async def _choose_board(self) -> None:
         self.chosen.board_id = self._boards.value or ""
+        await self._changed()
+
+    def _drawn(self) -> dict[str, str]:
+        t, drawn = self._page.t, self._counts.boxed
+        without = t("boxes.without", count=self._counts.total - drawn)
+        return {"": t("boxes.any"), "true": t("boxes.with", count=drawn), "false": without}
+
+    async def _choose_boxed(self) -> None:
+        self.chosen.ClearField("boxed")
+        if self._boxed.value:
+            self.chosen.boxed = self._boxed.value == "true"
         await self._changed()
 
     async def _nothing(self) -> None:

@@ -24,7 +24,19 @@ from services.gateway.security import COOKIE
 from services.gateway.upstream import ask
 from services.rpc.boardloop.collector.v1 import collector_pb2 as collector
 
-__all__ = ["Page", "button", "copy_button", "dress", "empty", "find_project", "html", "mark", "open_page", "tools"]
+__all__ = [
+    "ASSETS",
+    "Page",
+    "button",
+    "copy_button",
+    "dress",
+    "empty",
+    "find_project",
+    "html",
+    "mark",
+    "open_page",
+    "tools",
+]
 
 Value = TypeVar("Value")
 STATIC = Path(__file__).parent.parent / "static"

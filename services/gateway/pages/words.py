@@ -12,7 +12,7 @@ from services.rpc.boardloop.deployer.v1 import deployer_pb2 as deployer
 from services.rpc.boardloop.trainer.v1 import trainer_pb2 as trainer
 
 __all__ = [
-    "ago", "board_state", "clock", "date", "duration", "job_state", "kilobytes", "label_colour", "percent",
+    "COLOURS", "ago", "board_state", "clock", "date", "duration", "job_state", "kilobytes", "label_colour", "percent",
     "release_state", "tag", "update_state",
 ]  # fmt: skip
 

@@ -95,7 +95,11 @@
   }, true);
 
   // Uploads go file by file to the API; the page hears of each step by the event "upload-step" of its element.
-  async function upload(files, zone) {
+  async function upload(all, zone) {
+    const packed = (file) => /\.zip$/i.test(file.name) || file.type === "application/zip";
+    for (const file of all.filter(packed)) await unpack(file, zone);
+    const files = all.filter((file) => !packed(file));
+    if (!files.length) return;
     const step = { done: 0, total: files.length, stored: 0, known: 0, error: "" };
     const tell = () => zone.dispatchEvent(new CustomEvent("upload-step", { detail: { ...step } }));
     tell();
@@ -114,6 +118,20 @@
       }
       step.done += 1;
       tell();
+    }
+  }
+  // A zip goes as it is; the page hears by "archive-step" that it began, and then the report or the error.
+  async function unpack(file, zone) {
+    const tell = (more) => zone.dispatchEvent(new CustomEvent("archive-step", { detail: { file: file.name, error: "", ...more } }));
+    tell({});
+    const body = new FormData();
+    body.append("file", file);
+    try {
+      const response = await fetch(`${API}/projects/${zone.dataset.project}/archives`, { method: "POST", headers: { "X-Boardloop": "1" }, body });
+      const answer = await response.json();
+      tell(response.ok ? { report: answer } : { error: `${file.name}: ${answer.error.message} ${answer.error.fix}` });
+    } catch (error) {
+      tell({ error: `${file.name}: ${error.message}` });
     }
   }
   const zone = () => document.querySelector("[data-upload-zone]");
