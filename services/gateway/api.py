@@ -13,6 +13,7 @@ from services.gateway.rest import (
     captures,
     jobs,
     models,
+    networks,
     projects,
     releases,
     status,
@@ -34,7 +35,7 @@ TAGS = [
     {"name": "releases", "description": "A signed, encrypted model on its way to boards"},
     {"name": "status", "description": "Which services answer"},
 ]
-RESOURCES = (projects, captures, archives, versions, jobs, models, boards, releases, status)
+RESOURCES = (projects, captures, archives, versions, jobs, networks, models, boards, releases, status)
 
 
 def build_api(settings: GatewaySettings) -> FastAPI:

@@ -13,6 +13,7 @@ from services.common.errors import FailedPrecondition, TooManyRequests
 from services.common.rpc import RpcServer
 from services.rpc.boardloop.trainer.v1 import trainer_pb2 as pb
 from services.rpc.boardloop.trainer.v1 import trainer_pb2_grpc
+from services.trainer import advice
 from services.trainer.choices import check_target
 from services.trainer.convert import TARGETS
 from services.trainer.datasets import Datasets
@@ -67,9 +68,20 @@ class TrainingService(trainer_pb2_grpc.TrainingServiceServicer):
                 f"Data set version {request.version_id} does not belong to project {request.project_id}.",
                 fix="Choose a version of the same project.",
             )
+        advice.check_network(parameters, version)
         values = MessageToDict(parameters, preserving_proto_field_name=True, always_print_fields_with_no_presence=True)
         job = self._rooms.jobs.submit(request.project_id, request.version_id, values)
         return pb.StartJobResponse(job=self._message(job.id))
+
+    def ProposeNetworks(
+        self, request: pb.ProposeNetworksRequest, context: grpc.ServicerContext
+    ) -> pb.ProposeNetworksResponse:
+        return advice.proposals(request)
+
+    def EstimateNetwork(
+        self, request: pb.EstimateNetworkRequest, context: grpc.ServicerContext
+    ) -> pb.EstimateNetworkResponse:
+        return advice.network_estimate(request)
 
     def GetJob(self, request: pb.GetJobRequest, context: grpc.ServicerContext) -> pb.GetJobResponse:
         return pb.GetJobResponse(job=self._message(request.job_id))

@@ -22,6 +22,7 @@ from services.rpc.boardloop.deployer.v1 import deployer_pb2_grpc as dg
 from services.rpc.boardloop.trainer.v1 import trainer_pb2 as t
 from services.rpc.boardloop.trainer.v1 import trainer_pb2_grpc as tg
 from tests.gateway.canned_fidelity import canned_fidelity, canned_report
+from tests.gateway.canned_networks import canned_estimate, canned_networks
 
 LABELS = ["functional", "defective"]
 TARGET = "k210-kmodel-v3"
@@ -263,6 +264,12 @@ class Trainer(tg.TrainingServiceServicer, tg.ModelServiceServicer):
         job.parameters.epochs = job.parameters.epochs or 15
         self.jobs[job.id] = job
         return t.StartJobResponse(job=job)
+
+    def ProposeNetworks(self, request: t.ProposeNetworksRequest, context: Any) -> t.ProposeNetworksResponse:
+        return canned_networks(request.target)
+
+    def EstimateNetwork(self, request: t.EstimateNetworkRequest, context: Any) -> t.EstimateNetworkResponse:
+        return canned_estimate(request)
 
     def GetJob(self, request: t.GetJobRequest, context: Any) -> t.GetJobResponse:
         return t.GetJobResponse(job=self._job(request.job_id))

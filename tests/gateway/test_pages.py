@@ -521,3 +521,22 @@ def test_an_action_after_the_session_ended_leads_to_the_login(tab: Tab, site: Si
 def test_a_project_that_does_not_exist_is_told_so(tab: Tab) -> None:
     tab.go("/projects/ffffffffffff/models")
     expect(tab.at("empty")).to_contain_text("This project does not exist")
+
+
+def test_a_click_takes_a_proposed_network_and_the_estimate_follows_the_form(tab: Tab, site: Site) -> None:
+    tab.go(f"/projects/{site.project}/training")
+    expect(tab.at("network")).to_have_count(3)
+    expect(tab.at("network").first).to_contain_text("recommended")
+    expect(tab.at("network").last).to_be_disabled()
+    expect(tab.at("network").last).to_contain_text("1887436")
+    tab.at("network").nth(1).click()
+    expect(tab.at("network-estimate")).to_contain_text("MobileNetV1 0.25 · 160 × 160")
+    tab.at("train-more").click()
+    tab.at("train-input").click()
+    tab.page.get_by_role("option", name="96 × 96").click()
+    expect(tab.at("network-estimate")).to_contain_text("the KPU needs at least 4x4")
+    tab.at("network").first.click()
+    tab.at("train-start").click()
+    expect(tab.at("job-view")).to_be_visible()
+    asked = next(reversed(site.world.trainer.jobs.values())).parameters
+    assert (asked.backbone, asked.input_size) == ("mobilenet_v1_0.5", 224)

@@ -115,7 +115,7 @@ def test_a_pairing_code_is_what_its_picture_says(api: httpx.Client, project: str
 
 def test_a_training_runs_and_is_stopped(api: httpx.Client, project: str) -> None:
     version = created(api.post(f"/projects/{project}/versions", json={"seed": 4}))["id"]
-    parameters = {"weights": "none", "epochs": 500, "input_size": 96, "batch_size": 4, "backbone": "mobilenet_v1_0.5"}
+    parameters = {"weights": "none", "epochs": 500, "input_size": 128, "batch_size": 4, "backbone": "mobilenet_v1_0.5"}
     job = created(api.post(f"/projects/{project}/jobs", json={"version_id": version, "parameters": parameters}))
     assert job["parameters"]["target"] == TARGET
     wait_for(lambda: api.get(f"/jobs/{job['id']}").json()["log"])

@@ -168,10 +168,26 @@ def test_a_restarted_server_goes_on_with_what_it_had(world: World) -> None:
     assert world.wait(waiting).state == pb.JOB_STATE_STOPPED
 
 
-def test_a_network_the_chip_cannot_run_fails_before_the_training(world: World) -> None:
-    job = world.wait(world.start_job(**SMALL | {"input_size": 96}))
-    assert job.state == pb.JOB_STATE_FAILED and not job.epochs
-    assert "4" in job.error and "conv" in job.error  # the KPU's smallest feature map, and the layer
+def test_a_network_the_chip_cannot_run_is_refused_before_there_is_a_job(world: World) -> None:
+    with pytest.raises(InvalidInput, match=r"conv.*4x4") as refused:  # the layer, the KPU's smallest feature map
+        world.start_job(**SMALL | {"input_size": 96})
+    assert refused.value.metadata["layer"].startswith("conv")
+    with pytest.raises(InvalidInput, match="bytes of RAM"):
+        world.start_job(**SMALL | {"backbone": "mobilenet_v1_1.0"})
+
+
+def test_networks_are_proposed_and_estimated_over_grpc(world: World) -> None:
+    asked = pb.ProposeNetworksRequest(target="mcu-tinymaix-int8", labels=["ring", "bars"])
+    first = world.training.ProposeNetworks(asked).proposals[0]
+    assert first.recommended and first.why and first.estimate.file_bytes > 0
+    size = first.estimate
+    same = pb.EstimateNetworkRequest(
+        target=size.target, labels=["ring", "bars"], backbone=size.backbone, input_width=size.input_width
+    )
+    assert world.training.EstimateNetwork(same).estimate == size
+    for wrong in ({"labels": []}, {"labels": ["a"], "task": "poetry"}, {"labels": ["a"], "input_width": 100}):
+        with pytest.raises(InvalidInput):
+            world.training.EstimateNetwork(pb.EstimateNetworkRequest(**wrong))
 
 
 def test_a_picture_damaged_in_the_store_is_named(world: World) -> None:

@@ -9,6 +9,7 @@ from services.common.i18n.boxes import BOXES
 from services.common.i18n.console import CONSOLE
 from services.common.i18n.fidelity import FIDELITY
 from services.common.i18n.pages import PAGES
+from services.common.i18n.preflight import PREFLIGHT
 from services.common.i18n.training import TRAINING
 
 __all__ = ["CATALOGUE", "LANGUAGES", "Language", "Translator", "choose_language", "console_language"]
@@ -16,7 +17,7 @@ __all__ = ["CATALOGUE", "LANGUAGES", "Language", "Translator", "choose_language"
 Language = Literal["en", "zh"]
 LANGUAGES: dict[Language, str] = {"en": "English", "zh": "中文"}
 
-CATALOGUE: dict[str, tuple[str, str]] = {**PAGES, **BOXES, **CONSOLE, **FIDELITY, **TRAINING}
+CATALOGUE: dict[str, tuple[str, str]] = {**PAGES, **BOXES, **CONSOLE, **FIDELITY, **TRAINING, **PREFLIGHT}
 """Key -> English, Chinese."""
 
 

@@ -9,6 +9,7 @@ from nicegui import ui
 
 from services.common.errors import BoardloopError
 from services.gateway.pages.layout import Page, button, html, mark
+from services.gateway.pages.network_picker import NetworkPicker, backbone_name
 from services.gateway.pages.training_fields import AdvancedFields
 from services.gateway.upstream import ask
 from services.rpc.boardloop.collector.v1 import collector_pb2 as collector
@@ -17,17 +18,17 @@ from services.rpc.boardloop.trainer.v1 import trainer_pb2 as trainer
 __all__ = ["TrainingForm"]
 
 BACKBONES = {
-    f"{key}_{width}".rstrip("_"): f"{name} {width.replace('_', ' ')}".rstrip()
-    for key, name, widths in (
-        ("mobilenet_v1", "MobileNetV1", ("0.25", "0.5", "0.75", "1.0_cut8")),
-        ("mobilenet_v2", "MobileNetV2", ("0.35", "0.5")),
-        ("resnet18", "ResNet-18", ("0.25", "0.5", "1.0")),
-        ("darknet_slim", "Darknet", ("0.5", "1.0")),
-        ("tiny_cnn", "Tiny CNN", ("",)),
+    name: backbone_name(name)
+    for key, widths in (
+        ("mobilenet_v1", ("_0.25", "_0.5", "_0.75", "_1.0", "_1.0_cut8")),
+        ("mobilenet_v2", ("_0.35", "_0.5", "_0.75", "_1.0")),
+        ("resnet18", ("_0.25", "_0.5", "_1.0")),
+        ("darknet_slim", ("_0.5", "_1.0")),
+        ("tiny_cnn", ("",)),
     )
-    for width in widths
+    for name in (key + width for width in widths)
 }
-SIZES = {size: f"{size} × {size}" for size in (128, 160, 192, 224, 256)}  # of 96 the KPU cannot compute the last layers
+SIZES = {size: f"{size} × {size}" for size in (96, 128, 160, 192, 224, 256, 320)}
 DEFAULT_TARGET = "k210-kmodel-v3"
 
 
@@ -39,6 +40,7 @@ class TrainingForm:
         self._page = page
         self._model = model
         self._project = project
+        self._versions: dict[str, collector.DatasetVersion] = {}
         self._wanted = version
         self._started: Callable[[str], None] = lambda _: None
         t = page.t
@@ -61,6 +63,8 @@ class TrainingForm:
     def _build(self) -> None:
         t = self._page.t
         self._version = ui.select({}, label=t("training.version")).props("outlined " + mark("train-version"))
+        self._target = self._select("target", {DEFAULT_TARGET: DEFAULT_TARGET}, DEFAULT_TARGET)
+        self._networks = NetworkPicker(self._page, self._take)
         self._epochs = self._number("epochs", 15, 1, 1000)
         weights = {"imagenet": t("training.weights_imagenet"), "none": t("training.weights_none")}
         self._weights_words = weights
@@ -71,12 +75,13 @@ class TrainingForm:
         ):
             self._backbone = self._select("backbone", BACKBONES, "mobilenet_v1_0.5")
             self._input = self._select("input", SIZES, 128)
-            self._target = self._select("target", {DEFAULT_TARGET: DEFAULT_TARGET}, DEFAULT_TARGET)
             self._drop = self._number("drop", 3, 0, 100, precision=None)
             self._batch = self._number("batch", 16, 1, 512)
             self._rate = self._number("rate", 0, 0, 10, precision=None)
             self._seed = self._number("seed", 1, 0, 2**31)
         self._advanced = AdvancedFields(self._page)
+        for field in (self._version, self._target, self._backbone, self._input):
+            field.on_value_change(self._page.action(self._weigh))
         ui.timer(0.1, self._load_targets, once=True)
         start = button(
             t("training.start"), "primary", self._page.action(self._start), icon="play_arrow", test="train-start"
@@ -94,6 +99,17 @@ class TrainingForm:
         field = ui.select(options, value=value, label=t(f"training.{key}"))
         field.props["hint"] = t(f"training.{key}_help")
         return field.props("outlined " + mark(f"train-{key}"))
+
+    async def _take(self, backbone: str, width: int, height: int) -> None:
+        """A proposal that was clicked."""
+        self._backbone.value, self._input.value = backbone, width
+
+    async def _weigh(self) -> None:
+        """Proposals for the chip, and what the present choice takes there."""
+        version = self._versions.get(str(self._version.value), collector.DatasetVersion())
+        target, size = str(self._target.value), int(self._input.value or 0)
+        await self._networks.propose(target, version)
+        await self._networks.estimate(target, version, str(self._backbone.value), size, size)
 
     async def _load_targets(self) -> None:
         try:
@@ -128,6 +144,7 @@ class TrainingForm:
 
     async def _show_versions(self, answer: collector.ListVersionsResponse) -> None:
         t = self._page.t
+        self._versions = {version.id: version for version in answer.versions}
         options = {
             version.id: t(
                 "training.version_option", number=version.number, count=version.train_count + version.validation_count

@@ -16,6 +16,7 @@ __all__ = [
     "ConversionReport",
     "ConvertOptions",
     "ConvertedModel",
+    "Footprint",
     "LayerReport",
     "RoundingReport",
     "Simulator",
@@ -66,6 +67,24 @@ class BoardMemory:
     @property
     def fits(self) -> bool:
         return not self.budget or self.bytes <= self.budget
+
+
+@dataclass(frozen=True)
+class Footprint:
+    """What a network will cost when it is converted, known from its shape alone. Sizes in bytes.
+
+    `too_large`: why the converter will refuse it unless oversize is allowed; "" = it fits.
+    """
+
+    file_size: int
+    main_memory: int  # working memory beside the file
+    board_memory: tuple[BoardMemory, ...] = ()
+    too_large: str = ""
+
+    @property
+    def ram(self) -> int:
+        """Bytes on the board: those of the hungriest firmware, else the file and its working memory."""
+        return max((memory.bytes for memory in self.board_memory), default=self.file_size + self.main_memory)
 
 
 @dataclass(frozen=True)
@@ -140,6 +159,7 @@ def as_one_file(data: bytes, stem: str, suffix: str) -> dict[str, bytes]:
 class Target:
     """A chip and a file format we convert for. `convert(graph, calibration_u8, options)`; `simulator(data)`.
 
+    `footprint(graph)`: the size before anything is trained; raises UnsupportedModel like `convert`. None: not known.
     `board_type` is what boards of this chip call themselves; a release goes to them only. `unpack(data, stem, suffix)`
     gives the files that the chip's own tools read, by name.
     """
@@ -153,6 +173,7 @@ class Target:
     convert: Callable[[Graph, Images, ConvertOptions], ConvertedModel]
     simulator: Callable[[bytes], Simulator]
     unpack: Callable[[bytes, str, str], dict[str, bytes]] = as_one_file
+    footprint: Callable[[Graph], Footprint] | None = None
 
     def describe(self) -> str:
         return f"{self.title}: {self.description}"

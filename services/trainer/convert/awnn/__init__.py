@@ -6,7 +6,7 @@ graph ─► lower (float ncnn) ─► calibrate ─► quantise ─► containe
 
 from __future__ import annotations
 
-from services.trainer.convert.contract import ConvertedModel, ConvertOptions, Images, Simulator, Target
+from services.trainer.convert.contract import ConvertedModel, ConvertOptions, Footprint, Images, Simulator, Target
 from services.trainer.graph import Graph
 
 __all__ = ["TARGET"]
@@ -32,6 +32,12 @@ def _unpack(data: bytes, stem: str, suffix: str) -> dict[str, bytes]:
     return unpack(data, stem, suffix)
 
 
+def _footprint(graph: Graph) -> Footprint:
+    from services.trainer.convert.awnn.footprint import footprint
+
+    return footprint(graph)
+
+
 TARGET = Target(
     id=TARGET_ID,
     title="Allwinner V831, AWNN int8",
@@ -42,4 +48,5 @@ TARGET = Target(
     convert=_convert,
     simulator=_simulator,
     unpack=_unpack,
+    footprint=_footprint,
 )

@@ -23,7 +23,7 @@ from services.trainer.convert.contract import (
 )
 from services.trainer.graph import Conv, Graph, Layer, Softmax
 
-__all__ = ["REFUSE_BYTES", "convert"]
+__all__ = ["REFUSE_BYTES", "check_file_size", "container_of", "convert"]
 
 REFUSE_BYTES = 16 << 20  # of the file; the board has 64 MiB for Linux, Python, camera and model
 LOW_SNR_DB = 10.0
@@ -35,19 +35,25 @@ def convert(graph: Graph, calibration_u8: Images, options: ConvertOptions, metho
     lowered = lower(graph)
     images = calibration_images(graph, calibration_u8, options)
     calibrated = calibrate(lowered, images, options, method)
-    container = _container(graph, lowered, calibrated)
+    container = container_of(graph, lowered, calibrated)
     data = pack(container)
-    if len(data) > REFUSE_BYTES and not options.allow_oversize:
-        raise UnsupportedModel(
-            "TOO_LARGE",
-            f"the file has {len(data)} bytes; a board with 64 MiB of memory takes at most {REFUSE_BYTES}.",
-            fix="Use a narrower network without depthwise convolutions, or allow_oversize.",
-        )
+    check_file_size(len(data), options)
     report = _report(graph, lowered, calibrated, data, images)
     return ConvertedModel(TARGET_ID, "awnn_int8", f"{file_stem(graph.name)}.awnn", data, report)
 
 
-def _container(graph: Graph, lowered: Lowered, calibrated: Calibrated) -> Container:
+def check_file_size(size: int, options: ConvertOptions) -> None:
+    """UnsupportedModel for more bytes than the board's memory takes, unless `allow_oversize`."""
+    if size > REFUSE_BYTES and not options.allow_oversize:
+        raise UnsupportedModel(
+            "TOO_LARGE",
+            f"the file has {size} bytes; a board with 64 MiB of memory takes at most {REFUSE_BYTES}.",
+            fix="Use a narrower network without depthwise convolutions, or allow_oversize.",
+        )
+
+
+def container_of(graph: Graph, lowered: Lowered, calibrated: Calibrated) -> Container:
+    """The file's parts."""
     channels, height, width = blob_shapes(lowered.layers)["output0"]
     spec = graph.input
     return Container(

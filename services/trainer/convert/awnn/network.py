@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from services.common.errors import UnsupportedModel
@@ -12,7 +13,7 @@ from services.trainer.convert.awnn.shapes import Shape, blob_shapes
 from services.trainer.convert.ncnn_bin import has_weights
 from services.trainer.convert.ncnn_text import ParamLayer, read_param
 
-__all__ = ["INPUT", "OUTPUT", "Network", "read_network", "requant_of"]
+__all__ = ["INPUT", "OUTPUT", "Network", "peak_values", "read_network", "requant_of"]
 
 INPUT, OUTPUT = "input0", "output0"  # the blobs that nn.load is told
 RUNS = ("Input", "Convolution", "InnerProduct", "ReLU", "Pooling", "Split", "Quantize", "Eltwise")
@@ -38,14 +39,19 @@ class Network:
 
     def peak(self) -> int:
         """The most values of maps that are alive at once, for one image; copies of a Split count."""
-        last = {blob: i for i, layer in enumerate(self.layers) for blob in layer.inputs}
-        sizes = {blob: c * h * w for blob, (c, h, w) in self.shapes.items()}
-        alive = most = 0
-        for i, layer in enumerate(self.layers):
-            alive += sum(sizes[blob] for blob in layer.outputs)
-            most = max(most, alive)
-            alive -= sum(sizes[blob] for blob in set(layer.inputs) if last[blob] == i)
-        return most
+        return peak_values(self.layers, self.shapes)
+
+
+def peak_values(layers: tuple[ParamLayer, ...], shapes: Mapping[str, Shape]) -> int:
+    """See `Network.peak`."""
+    last = {blob: i for i, layer in enumerate(layers) for blob in layer.inputs}
+    sizes = {blob: c * h * w for blob, (c, h, w) in shapes.items()}
+    alive = most = 0
+    for i, layer in enumerate(layers):
+        alive += sum(sizes[blob] for blob in layer.outputs)
+        most = max(most, alive)
+        alive -= sum(sizes[blob] for blob in set(layer.inputs) if last[blob] == i)
+    return most
 
 
 def read_network(param: bytes, weights: bytes) -> Network:

@@ -5,7 +5,7 @@ graph ─► lower ─► place maps ─► calibrate (scales, rounding, biases)
 
 from __future__ import annotations
 
-from services.trainer.convert.contract import ConvertedModel, ConvertOptions, Images, Simulator, Target
+from services.trainer.convert.contract import ConvertedModel, ConvertOptions, Footprint, Images, Simulator, Target
 from services.trainer.graph import Graph
 
 __all__ = ["TARGET"]
@@ -25,6 +25,12 @@ def _simulator(data: bytes) -> Simulator:
     return KModelSimulator(data)
 
 
+def _footprint(graph: Graph) -> Footprint:
+    from services.trainer.convert.kmodel_v3.footprint import footprint
+
+    return footprint(graph)
+
+
 TARGET = Target(
     id=TARGET_ID,
     title="Kendryte K210, kmodel V3",
@@ -34,4 +40,5 @@ TARGET = Target(
     suffix=".kmodel",
     convert=_convert,
     simulator=_simulator,
+    footprint=_footprint,
 )

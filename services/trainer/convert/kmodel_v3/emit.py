@@ -26,7 +26,7 @@ from services.trainer.convert.kmodel_v3.stages import Lowered
 from services.trainer.convert.kmodel_v3.writer import write
 from services.trainer.graph import FullyConnected, Graph
 
-__all__ = ["convert"]
+__all__ = ["assemble", "convert"]
 
 ACTIVATIONS = {"none": 0, "relu": 1, "relu6": 2}
 
@@ -38,7 +38,7 @@ def convert(graph: Graph, calibration_u8: Images, options: ConvertOptions) -> Co
     images = calibration_images(graph, calibration_u8, options)
     with one_blas_thread(), _one_torch_thread():
         stages = calibrate(lowered, graph.input, images, options)
-        model = _assemble(stages, lowered)
+        model = assemble(stages, lowered)
         data = write(model)
         check_size(len(data), model.main_memory, options)
         report = make_report(graph, lowered, stages, model, data, images, options)
@@ -59,7 +59,8 @@ def _one_torch_thread() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-def _assemble(stages: list[QuantisedStage], lowered: Lowered) -> KModel:
+def assemble(stages: list[QuantisedStage], lowered: Lowered) -> KModel:
+    """The whole file: the convolutions, then the float layers, each with its place in main memory."""
     convs = [stage.conv for stage in stages]
     last = replace(convs[-1], flags=MAIN_MEM_OUT, output=0)
     shape, out = last.shape, stages[-1].out

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from services.common.errors import InvalidInput, UnsupportedModel
 from services.trainer.convert.contract import BoardMemory, ConvertOptions
 
-__all__ = ["FIRMWARE", "WARN_BYTES", "board_memory", "check_size"]
+__all__ = ["FIRMWARE", "WARN_BYTES", "board_memory", "check_size", "roomiest"]
 
 WARN_BYTES = 1 << 20
 MAIXPY_ALIGNMENT = 256
@@ -43,6 +43,12 @@ def board_memory(file_size: int, main_memory: int) -> tuple[BoardMemory, ...]:
     )
 
 
+def roomiest(file_size: int, main_memory: int, firmware: str = "") -> BoardMemory:
+    """The memory on `firmware`, or on the firmware with the largest budget."""
+    boards = [board for board in board_memory(file_size, main_memory) if firmware in ("", board.firmware)]
+    return max(boards, key=lambda board: board.budget)
+
+
 def check_size(file_size: int, main_memory: int, options: ConvertOptions) -> None:
     """Raises UnsupportedModel when file and main memory do not fit the RAM of the firmware in `options`, or of the most
     generous one if none is named. InvalidInput: no such firmware."""
@@ -52,12 +58,11 @@ def check_size(file_size: int, main_memory: int, options: ConvertOptions) -> Non
             f"there is no firmware {options.firmware!r} for the K210.",
             fix=f"Choose one of: {', '.join(FIRMWARE)}; or none.",
         )
-    boards = [b for b in board_memory(file_size, main_memory) if options.firmware in ("", b.firmware)]
-    roomiest = max(boards, key=lambda board: board.budget)
-    if roomiest.bytes > roomiest.budget and not options.allow_oversize:
+    board = roomiest(file_size, main_memory, options.firmware)
+    if not board.fits and not options.allow_oversize:
         raise UnsupportedModel(
             "MODEL_TOO_LARGE",
-            f"the model takes {roomiest.bytes} bytes of RAM on the board (file {file_size}, main memory "
-            f"{main_memory}); {roomiest.firmware} has about {roomiest.budget}.",
+            f"the model takes {board.bytes} bytes of RAM on the board (file {file_size}, main memory "
+            f"{main_memory}); {board.firmware} has about {board.budget}.",
             fix="Use a narrower network (MobileNetV1 alpha 0.5), or allow the size explicitly.",
         )

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from services.trainer.convert.contract import ConvertedModel, ConvertOptions, Images, Simulator, Target
+from services.trainer.convert.contract import ConvertedModel, ConvertOptions, Footprint, Images, Simulator, Target
 from services.trainer.graph import Graph
 
 __all__ = ["TARGETS"]
@@ -29,6 +29,12 @@ def _simulator(version: str, data: bytes) -> Simulator:
     return KModelV5Simulator(data, version)
 
 
+def _footprint(version: str, graph: Graph) -> Footprint:
+    from services.trainer.convert.kmodel_v5.footprint import footprint
+
+    return footprint(version, graph)
+
+
 def _target(id: str, version: str, firmware: str) -> Target:
     return Target(
         id=id,
@@ -39,6 +45,7 @@ def _target(id: str, version: str, firmware: str) -> Target:
         suffix=".kmodel",
         convert=partial(_convert, id, version),
         simulator=partial(_simulator, version),
+        footprint=partial(_footprint, version),
     )
 
 

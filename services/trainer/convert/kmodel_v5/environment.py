@@ -20,7 +20,7 @@ from pathlib import Path
 from services.common.errors import FailedPrecondition, InvalidInput, Unavailable
 from services.trainer.settings import TrainerSettings
 
-__all__ = ["VERSIONS", "WORKER", "clean_environment", "environment", "find_python"]
+__all__ = ["VERSIONS", "WORKER", "clean_environment", "environment", "find_python", "is_installed"]
 
 # 1.1.0 is the runtime of CanMV's branch with kmodel V5, 1.9.0 the last version that has the K210. Not in
 # constraints.txt: pip refuses both on Python 3.11.
@@ -44,6 +44,12 @@ def environment(version: str) -> Path:
         raise InvalidInput("NNCASE_VERSION", f"There is no nncase {version!r} here.", fix=f"There are {known}.")
     settings = TrainerSettings()
     return _environment(version, settings.cache_dir.absolute(), settings.nncase_python)
+
+
+def is_installed(version: str) -> bool:
+    """Whether `environment` would find nncase here without installing it."""
+    folder = TrainerSettings().cache_dir.absolute() / f"nncase-{VERSIONS[version]}"
+    return (folder / "bin" / "python").exists()
 
 
 @cache

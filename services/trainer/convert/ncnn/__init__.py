@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from services.trainer.convert.contract import ConvertedModel, ConvertOptions, Images, Simulator, Target
+from services.trainer.convert.contract import ConvertedModel, ConvertOptions, Footprint, Images, Simulator, Target
 from services.trainer.graph import Graph
 
 __all__ = ["TARGETS"]
@@ -35,6 +35,12 @@ def _unpack(data: bytes, stem: str, suffix: str) -> dict[str, bytes]:
     return unpack(data)
 
 
+def _footprint(target: str, graph: Graph) -> Footprint:
+    from services.trainer.convert.ncnn.footprint import footprint
+
+    return footprint(target, graph)
+
+
 TARGETS = tuple(
     Target(
         id=target,
@@ -46,6 +52,7 @@ TARGETS = tuple(
         convert=partial(_convert, target),
         simulator=_simulator,
         unpack=_unpack,
+        footprint=partial(_footprint, target),
     )
     for target, precision, description in (
         (FP16_ID, "fp16", "weights in half precision"),

@@ -25,7 +25,7 @@ from services.trainer.convert.ncnn_text import read_param
 from services.trainer.convert.onnx_file.write import to_onnx
 from services.trainer.graph import Conv, FullyConnected, Graph
 
-__all__ = ["convert"]
+__all__ = ["convert", "description_of"]
 
 INPUT, OUTPUT = "in0", "out0"  # pnnx's names
 SNR_IMAGES = 8
@@ -38,7 +38,7 @@ def convert(target: str, graph: Graph, calibration_u8: Images, options: ConvertO
     check_whole(network)
     _check_half(network)
     images = calibration_images(network, calibration_u8, options)
-    description = _description(network, "int8" if target == INT8_ID else "fp16")
+    description = description_of(network, "int8" if target == INT8_ID else "fp16")
     exported = _exported(network)
     if target == INT8_ID:
         stored = quantised(network, exported, description, images, options)
@@ -61,7 +61,8 @@ def _check_half(graph: Graph) -> None:
             )
 
 
-def _description(graph: Graph, weights: str) -> Description:
+def description_of(graph: Graph, weights: str) -> Description:
+    """model.json of the archive; `weights`: "fp16" or "int8"."""
     spec = graph.input
     return Description(
         name=graph.name,

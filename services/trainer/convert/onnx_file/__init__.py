@@ -6,7 +6,7 @@ graph ─► write ─► bytes ─► read ─► graph          `to_onnx` and 
 
 from __future__ import annotations
 
-from services.trainer.convert.contract import ConvertedModel, ConvertOptions, Images, Simulator, Target
+from services.trainer.convert.contract import ConvertedModel, ConvertOptions, Footprint, Images, Simulator, Target
 from services.trainer.graph import Graph
 
 __all__ = ["TARGET"]
@@ -28,6 +28,12 @@ def _simulator(data: bytes) -> Simulator:
     return OnnxSimulator(data)
 
 
+def _footprint(graph: Graph) -> Footprint:
+    from services.trainer.convert.onnx_file.footprint import footprint
+
+    return footprint(graph)
+
+
 TARGET = Target(
     id=TARGET_ID,
     title="Browser, ONNX",
@@ -37,4 +43,5 @@ TARGET = Target(
     suffix=SUFFIX,
     convert=_convert,
     simulator=_simulator,
+    footprint=_footprint,
 )

@@ -6,8 +6,9 @@ graph ─► lower ─► calibrate (int8 only) ─► memory ─► emit ─►
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
-from services.trainer.convert.contract import ConvertedModel, ConvertOptions, Images, Simulator, Target
+from services.trainer.convert.contract import ConvertedModel, ConvertOptions, Footprint, Images, Simulator, Target
 from services.trainer.graph import Graph
 
 __all__ = ["FP32_ID", "INT8_ID", "TARGETS"]
@@ -37,6 +38,12 @@ def _unpack(data: bytes, stem: str, suffix: str) -> dict[str, bytes]:
     return {f"{stem}{suffix}": data, f"{stem}.h": c_header(data).encode()}
 
 
+def _footprint(target: str, graph: Graph) -> Footprint:
+    from services.trainer.convert.tinymaix.footprint import footprint
+
+    return footprint(target, graph)
+
+
 TARGETS = tuple(
     Target(
         id=target,
@@ -48,6 +55,7 @@ TARGETS = tuple(
         convert=_converter(target),
         simulator=_simulator,
         unpack=_unpack,
+        footprint=partial(_footprint, target),
     )
     for target, kind, description in (
         (INT8_ID, "int8", "any C compiler; 8-bit weights and activations, a quarter of the float model's memory"),

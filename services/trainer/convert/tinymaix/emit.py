@@ -18,7 +18,7 @@ from services.trainer.convert.tinymaix.report import make_report
 from services.trainer.convert.tinymaix.writer import write
 from services.trainer.graph import Graph
 
-__all__ = ["emit"]
+__all__ = ["emit", "model_of"]
 
 CALIBRATION_ELEMENTS = 1 << 25  # of the largest map over all images: 128 MiB of floats
 
@@ -39,7 +39,7 @@ def emit(graph: Graph, calibration_u8: Images, options: ConvertOptions, target: 
     else:
         warnings = check_relu6(graph, images)
         layers = float_layers(graph, steps, place, code)
-    model = _model(graph, steps, place, MdlType.INT8 if int8 else MdlType.FP32, layers)
+    model = model_of(graph, steps, place, MdlType.INT8 if int8 else MdlType.FP32, layers)
     data = write(model)
     report = make_report(graph, target, steps, done, model, data, images, warnings)
     return ConvertedModel(target, "tinymaix", f"{file_stem(graph.name)}.tmdl", data, report)
@@ -52,7 +52,8 @@ def _affordable(images: Images, steps: tuple[Step, ...]) -> Images:
     return chosen
 
 
-def _model(graph: Graph, steps: tuple[Step, ...], place: Plan, mdl_type: MdlType, layers: list[FileLayer]) -> Model:
+def model_of(graph: Graph, steps: tuple[Step, ...], place: Plan, mdl_type: MdlType, layers: list[FileLayer]) -> Model:
+    """The whole file in memory; `place` says where its maps lie."""
     spec = graph.input
     image = dims((spec.channels, spec.height, spec.width))
     return Model(mdl_type, mdl_type is MdlType.INT8, place.size, image, steps[-1].out_dims, tuple(layers))

@@ -1,0 +1,101 @@
+"""What a person is told about networks before a training: the contract's messages of estimates and proposals."""
+
+from __future__ import annotations
+
+from typing import cast, get_args
+
+from services.common.errors import InvalidInput
+from services.rpc.boardloop.collector.v1 import collector_pb2
+from services.rpc.boardloop.trainer.v1 import trainer_pb2 as pb
+from services.trainer.config import Backbone, TrainingConfig
+from services.trainer.estimate import Estimate, check_fits, estimate
+from services.trainer.parameters import DEFAULT_TARGET
+from services.trainer.proposals import Proposal, propose
+
+__all__ = ["check_network", "network_estimate", "proposals", "used_labels"]
+
+DETECTION = "detection"
+TASKS = ("", "classification", DETECTION)
+MAX_LABELS = 100  # of a project
+SMALLEST, LARGEST, STEP = 96, 320, 32  # pixels of a side
+
+
+def proposals(request: pb.ProposeNetworksRequest) -> pb.ProposeNetworksResponse:
+    """InvalidInput for an unknown target or task, or too few or many labels."""
+    labels = _labels(request.labels, request.task)
+    target = request.target or DEFAULT_TARGET
+    found = propose(target, labels, request.task == DETECTION, request.pictures)
+    return pb.ProposeNetworksResponse(proposals=[_proposal(one, target) for one in found])
+
+
+def network_estimate(request: pb.EstimateNetworkRequest) -> pb.EstimateNetworkResponse:
+    """InvalidInput for an unknown target, task or backbone, or a side out of range."""
+    default = TrainingConfig()
+    backbone, width = request.backbone or default.backbone, request.input_width or default.input_size
+    height = request.input_height or width
+    if backbone not in get_args(Backbone):
+        known = ", ".join(get_args(Backbone))
+        raise _wrong("backbone", f"There is no backbone {backbone!r}.", f"Choose one of: {known}.")
+    if any(not SMALLEST <= side <= LARGEST or side % STEP for side in (width, height)):
+        words = f"The input is {width}x{height}."
+        raise _wrong("input_width", words, f"Take sides of {SMALLEST} to {LARGEST} pixels, multiples of {STEP}.")
+    labels, target = _labels(request.labels, request.task), request.target or DEFAULT_TARGET
+    known_backbone = cast(Backbone, backbone)
+    found = estimate(known_backbone, width, height, labels, target, request.task == DETECTION)
+    return pb.EstimateNetworkResponse(estimate=_estimate(found, backbone, width, height, target))
+
+
+def check_network(parameters: pb.TrainingParameters, version: collector_pb2.DatasetVersion) -> None:
+    """UnsupportedModel before a training whose network could not be converted for its target."""
+    detection = version.task == collector_pb2.TASK_DETECTION
+    size = parameters.input_size
+    backbone = cast(Backbone, parameters.backbone)
+    found = estimate(backbone, size, size, used_labels(version), parameters.target, detection)
+    check_fits(found, parameters.target, parameters.allow_oversize)
+
+
+def used_labels(version: collector_pb2.DatasetVersion) -> tuple[str, ...]:
+    """Those that have a picture or a box, in the order of the model's outputs."""
+    used = {one.label for one in version.label_counts if one.count}
+    return tuple(label for label in version.labels if label in used) or tuple(version.labels)
+
+
+def _labels(labels: object, task: str) -> tuple[str, ...]:
+    given = tuple(cast("list[str]", labels))
+    if task not in TASKS:
+        raise _wrong("task", f"There is no task {task!r}.", 'Choose "classification" or "detection".')
+    if not 1 <= len(given) <= MAX_LABELS:
+        raise _wrong("labels", f"{len(given)} labels.", f"Name 1 to {MAX_LABELS} labels.")
+    return given
+
+
+def _wrong(field: str, message: str, fix: str) -> InvalidInput:
+    return InvalidInput("NETWORK_REQUEST", message, fix=fix, field=field)
+
+
+def _proposal(one: Proposal, target: str) -> pb.NetworkProposal:
+    return pb.NetworkProposal(
+        estimate=_estimate(one.estimate, one.backbone, one.width, one.height, target),
+        relative_speed=one.relative_speed,
+        recommended=one.recommended,
+        reason=one.reason,
+        why=one.why,
+    )
+
+
+def _estimate(found: Estimate, backbone: str, width: int, height: int, target: str) -> pb.NetworkEstimate:
+    return pb.NetworkEstimate(
+        backbone=backbone,
+        input_width=width,
+        input_height=height,
+        target=target,
+        parameters=found.parameters,
+        multiply_adds=found.multiply_adds,
+        file_bytes=found.file_size,
+        ram_bytes=found.ram,
+        ram_budget_bytes=found.budget,
+        refusal=found.refusal,
+        layer=found.layer,
+        oversize=found.oversize,
+        unknown=found.unknown,
+    )

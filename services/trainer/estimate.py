@@ -1,0 +1,115 @@
+"""What a network will cost on the chip, known before anybody trains it: milliseconds to a second, nothing calibrated.
+
+(backbone, labels, head) ─► untrained network ─► the target's own footprint ─► size, RAM, or the layer that cannot run
+
+The numbers in the weights change neither layers nor sizes: an untrained network tells what the trained one will take.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+from services.common.errors import BoardloopError, UnsupportedModel
+from services.trainer.choices import check_target
+from services.trainer.config import Backbone
+from services.trainer.convert import TARGETS
+from services.trainer.convert.contract import Footprint
+from services.trainer.graph import Graph, Layer
+
+__all__ = ["Estimate", "check_fits", "estimate", "untrained"]
+
+ANCHORS = ((1.0, 1.0), (1.0, 2.0), (2.0, 1.0), (2.0, 2.0), (3.0, 3.0))  # five, as both boards' decoders need
+_KEPT_NETWORKS = 8  # of up to 45 MB
+_KEPT_ESTIMATES = 512
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """`file_size`, `maps` (working memory) and `ram` (both) in bytes, 0 where not known; `budget`: the RAM there is,
+    and `least_budget` that of the fullest firmware, or 0.
+
+    `refusal`: why such a network cannot be converted, in words with the way out, "" = it can; `layer`: where. A refusal
+    that `oversize` marks is of the size alone: allow_oversize converts it all the same. `unknown`: why a size is not
+    known though the network may well run.
+    """
+
+    parameters: int
+    multiply_adds: int
+    file_size: int = 0
+    maps: int = 0
+    ram: int = 0
+    budget: int = 0
+    least_budget: int = 0
+    refusal: str = ""
+    layer: str = ""
+    oversize: bool = False
+    unknown: str = ""
+
+    @property
+    def fits(self) -> bool:
+        return not self.refusal
+
+
+def estimate(
+    backbone: Backbone, width: int, height: int, labels: tuple[str, ...], target: str, detection: bool = False
+) -> Estimate:
+    """InvalidInput for an unknown target. `width` and `height` in pixels, multiples of 32."""
+    check_target(target)
+    return _estimate(backbone, width, height, labels, target, detection)
+
+
+def check_fits(found: Estimate, target: str, allow_oversize: bool) -> None:
+    """UnsupportedModel, with the reason and the layer, for a network that could not be converted after its training."""
+    if found.refusal and not (found.oversize and allow_oversize):
+        raise UnsupportedModel(
+            "NETWORK_DOES_NOT_FIT",
+            f"This network cannot be converted for {target}: {found.refusal}",
+            fix="The page's table shows networks that fit." + (" Or allow the size." if found.oversize else ""),
+            **({"layer": found.layer} if found.layer else {}),
+        )
+
+
+@lru_cache(maxsize=_KEPT_ESTIMATES)
+def _estimate(
+    backbone: Backbone, width: int, height: int, labels: tuple[str, ...], target: str, detection: bool
+) -> Estimate:
+    graph = untrained(backbone, width, height, labels, detection)
+    size = graph.parameters(), graph.multiply_adds()
+    footprint = TARGETS[target].footprint
+    if footprint is None:
+        return Estimate(*size, unknown=f"The target {target} tells its sizes only of a converted file.")
+    try:
+        found = footprint(graph)
+    except UnsupportedModel as error:
+        return Estimate(*size, refusal=str(error), layer=error.metadata.get("layer", ""))
+    except BoardloopError as error:
+        return Estimate(*size, unknown=str(error))
+    sizes = found.file_size, found.main_memory, found.ram, *_budgets(found)
+    return Estimate(*size, *sizes, found.too_large, oversize=bool(found.too_large))
+
+
+def untrained(backbone: Backbone, width: int, height: int, labels: tuple[str, ...], detection: bool = False) -> Graph:
+    """A classifier or a YOLOv2 detector with random weights."""
+    from services.trainer.model import input_spec
+
+    layers = _layers(backbone, len(labels), detection)
+    anchors = ANCHORS if detection else ()
+    name = "detector" if detection else "classifier"
+    return Graph(name, input_spec(height, width), layers, labels, anchors)
+
+
+@lru_cache(maxsize=_KEPT_NETWORKS)
+def _layers(backbone: Backbone, classes: int, detection: bool) -> tuple[Layer, ...]:
+    from services.trainer.detector import Detector
+    from services.trainer.model import Classifier
+
+    model = Detector(backbone, classes, ANCHORS) if detection else Classifier(backbone, classes)
+    model.eval()
+    return (*model.backbone.graph_layers(), *model.head.graph_layers())
+
+
+def _budgets(found: Footprint) -> tuple[int, int]:
+    """The most RAM that a firmware has, by which a converter refuses, and the least."""
+    budgets = [memory.budget for memory in found.board_memory if memory.budget]
+    return max(budgets, default=0), min(budgets, default=0)

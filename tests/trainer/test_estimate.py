@@ -1,0 +1,65 @@
+"""Estimates against the files that the converters really write."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from services.common.errors import InvalidInput, UnsupportedModel
+from services.trainer.config import Backbone
+from services.trainer.convert import TARGETS, convert
+from services.trainer.convert.contract import ConvertOptions
+from services.trainer.convert.kmodel_v5.environment import is_installed
+from services.trainer.estimate import check_fits, estimate, untrained
+
+LABELS = ("cat", "dog", "bird")
+FAST = ConvertOptions(bias_correction=False, allow_oversize=True)
+CASES: list[tuple[Backbone, int, int, bool]] = [
+    ("tiny_cnn", 128, 128, False),
+    ("mobilenet_v1_0.25", 160, 128, True),
+    ("mobilenet_v2_0.35", 128, 128, False),
+    ("darknet_slim_0.5", 128, 128, False),
+]
+V3 = "k210-kmodel-v3"
+
+
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize(("backbone", "width", "height", "detection"), CASES, ids=lambda value: str(value))
+def test_the_estimate_is_the_size_of_the_converted_file(
+    target: str, backbone: Backbone, width: int, height: int, detection: bool
+) -> None:
+    if "kmodel-v5" in target and (backbone != "tiny_cnn" or not is_installed("1.9") or not is_installed("1.1")):
+        pytest.skip("nncase takes seconds for each: one network is enough")
+    found = estimate(backbone, width, height, LABELS, target, detection)
+    graph = untrained(backbone, width, height, LABELS, detection)
+    images = np.random.default_rng(0).integers(0, 256, (4, 3, height, width), dtype=np.uint8)
+    if found.refusal:
+        with pytest.raises(UnsupportedModel) as refused:
+            convert(graph, target, images, FAST)
+        assert str(refused.value) == found.refusal
+        return
+    report = convert(graph, target, images, FAST).report
+    ram = max((memory.bytes for memory in report.board_memory), default=report.file_size + report.main_memory)
+    assert found.file_size == pytest.approx(report.file_size, rel=0.02)
+    assert found.ram == (ram if target.startswith("k210") else pytest.approx(ram, rel=0.02))
+
+
+def test_a_layer_that_the_chip_has_not_room_for_is_named() -> None:
+    small = estimate("mobilenet_v1_0.5", 96, 96, LABELS, V3)
+    assert not small.fits and not small.oversize and small.layer and "4x4" in small.refusal
+    with pytest.raises(UnsupportedModel, match="cannot be converted for k210-kmodel-v3") as refused:
+        check_fits(small, V3, allow_oversize=True)
+    assert refused.value.metadata["layer"] == small.layer
+
+
+def test_what_only_lacks_memory_can_be_allowed() -> None:
+    large = estimate("mobilenet_v1_1.0", 224, 224, LABELS, V3)
+    assert large.oversize and large.ram > large.budget > 0
+    with pytest.raises(UnsupportedModel, match="Or allow the size"):
+        check_fits(large, V3, allow_oversize=False)
+    check_fits(large, V3, allow_oversize=True)
+
+
+def test_an_unknown_target_is_refused() -> None:
+    with pytest.raises(InvalidInput, match="no target 'z80'"):
+        estimate("tiny_cnn", 128, 128, LABELS, "z80")
