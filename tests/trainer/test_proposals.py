@@ -12,7 +12,7 @@ V3 = "k210-kmodel-v3"
 
 def test_a_k210_gets_a_pretrained_network_that_every_firmware_holds() -> None:
     first, *rest = propose(V3, LABELS, pictures=300)
-    assert first.recommended and first.reason == "best" and first.backbone == "mobilenet_v1_0.5"
+    assert first.recommended and first.reason == "best" and first.backbone.startswith("mobilenet_v1_")
     assert first.estimate.ram <= min(firmware.budget for firmware in FIRMWARE.values())
     assert not any(one.recommended for one in rest)
 
