@@ -120,8 +120,8 @@ PAGES: dict[str, tuple[str, str]] = {
     "versions.title": ("Versions", "版本"),
     "versions.new": ("Make a version", "创建版本"),
     "versions.hint": (
-        "Freezes the labelled pictures and splits them, so that a training can be repeated exactly.",
-        "固定已标注的图片及其划分，使训练可以完全重复。",
+        "Freezes the labelled pictures, or those with boxes, with their split, so that a training can be repeated.",
+        "固定已标注标签或已画框的图片及其划分，使训练可以完全重复。",
     ),
     "versions.share": ("Share for validation, %", "验证集比例，%"),
     "versions.seed": ("Seed of the split", "划分的随机种子"),

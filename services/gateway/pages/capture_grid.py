@@ -49,8 +49,14 @@ class Tile:
         """Draws the label and the boxes that the capture has now."""
         self.capture = capture
         self._boxes.set_content(boxes_over(capture, self._grid.colour))
-        name = capture.label or self._grid.page.t("datasets.unlabelled")
+        name = capture.label or self._without_label(capture)
         self._label.set_content(f'<i class="dot" style="--c:{self._grid.colour(capture.label)}"></i>{escape(name)}')
+
+    def _without_label(self, capture: collector.Capture) -> str:
+        t = self._grid.page.t
+        if not capture.boxed:
+            return t("datasets.unlabelled")
+        return t("boxes.boxes", count=len(capture.boxes)) if capture.boxes else t("boxes.background")
 
     def select(self, on: bool) -> None:
         """Marks the tile."""

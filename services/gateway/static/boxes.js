@@ -61,6 +61,9 @@
       this.state = make("span", "num box-state", bar);
       this.state.dataset.testid = "box-state";
       this.state.setAttribute("role", "status");
+      const choice = make("div", "line wrap", this.root);
+      this.names = make("div", "line wrap chips", choice);
+      this.adder(choice);
       this.stage = make("div", "box-stage", make("div", "box-frame", this.root));
       this.stage.dataset.testid = "box-stage";
       this.picture = make("img", "", this.stage);
@@ -68,13 +71,11 @@
       this.picture.draggable = false;
       this.layer = make("div", "box-layer", this.stage);
       this.stage.addEventListener("pointerdown", (event) => this.press(event));
-      this.names = make("div", "line wrap chips", this.root);
-      this.adder();
       make("p", "faint", this.root, this.texts.hint);
     }
 
-    adder() {
-      const form = make("form", "line box-adder", this.root);
+    adder(parent) {
+      const form = make("form", "line box-adder", parent);
       const field = make("input", "", form);
       Object.assign(field, { placeholder: this.texts.new_label, maxLength: 32 });
       field.dataset.testid = "box-new-label";
