@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import Field, ValidationError, field_validator
 
 from services.common.errors import InvalidInput
+from services.trainer.augmentation.changes import Changes
 
 __all__ = ["Backbone", "TrainingConfig", "field_faults", "parse_config"]
 
@@ -20,10 +21,8 @@ Backbone = Literal[
 ]  # fmt: skip
 
 
-class TrainingConfig(BaseModel):
+class TrainingConfig(Changes):
     """Parameters of a classification training; docs/training.md has a sentence on each for the person who sets them."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     backbone: Backbone = "mobilenet_v1_0.5"
     input_size: int = Field(default=128, ge=96, le=320, multiple_of=32)
@@ -45,15 +44,7 @@ class TrainingConfig(BaseModel):
     keep: Literal["best", "last"] = "best"
     freeze: float = Field(default=0.0, ge=0, le=1)
     distil: Backbone | Literal[""] = ""
-    flip_horizontal: bool = True
-    flip_vertical: bool = False
-    quarter_turns: bool = False
-    rotate: float = Field(default=5.0, ge=0, le=180)
-    shift: float = Field(default=0.05, ge=0, le=0.5)
-    zoom: float = Field(default=0.05, ge=0, le=0.5)
-    brightness: float = Field(default=0.15, ge=0, le=1)
-    contrast: float = Field(default=0.15, ge=0, le=1)
-    erase: float = Field(default=0.0, ge=0, le=0.9)
+    skip_unreadable: bool = False
     seed: int = Field(default=0, ge=0, lt=2**31)
     threads: int = Field(default=0, ge=0, le=256)
     cache_mib: int = Field(default=2048, ge=0)

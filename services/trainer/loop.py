@@ -32,7 +32,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from services.common.errors import BoardloopError, FailedPrecondition
-from services.trainer.augment import augmented
+from services.trainer.augmentation import augmented
 from services.trainer.averaging import Average
 from services.trainer.checkpoints import (
     Checkpoint,

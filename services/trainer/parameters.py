@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from services.common.errors import InvalidInput
 from services.rpc.boardloop.trainer.v1 import trainer_pb2
+from services.trainer.augmentation.changes import Changes
 from services.trainer.choices import Choices, check_target
 from services.trainer.config import TrainingConfig, field_faults
 from services.trainer.models import Model
@@ -34,8 +35,7 @@ MODEL = "model:"  # and the id of a registered model
 # fields of the contract that are TrainingConfig's under the same name; "" and an absent value are its default
 _SETTINGS = (
     "optimizer", "schedule", "final_learning_rate", "warmup_epochs", "weight_decay", "label_smoothing", "dropout",
-    "ema", "patience", "keep", "freeze", "balance_classes", "distil", "flip_horizontal", "flip_vertical",
-    "quarter_turns", "rotate", "shift", "zoom", "brightness", "contrast", "erase",
+    "ema", "patience", "keep", "freeze", "balance_classes", "distil", "skip_unreadable", *Changes.model_fields,
 )  # fmt: skip
 IMAGENET = "imagenet"
 NONE = "none"

@@ -6,6 +6,7 @@ import os
 from typing import Literal
 
 from services.common.i18n.boxes import BOXES
+from services.common.i18n.changes import CHANGES
 from services.common.i18n.console import CONSOLE
 from services.common.i18n.fidelity import FIDELITY
 from services.common.i18n.pages import PAGES
@@ -17,7 +18,15 @@ __all__ = ["CATALOGUE", "LANGUAGES", "Language", "Translator", "choose_language"
 Language = Literal["en", "zh"]
 LANGUAGES: dict[Language, str] = {"en": "English", "zh": "中文"}
 
-CATALOGUE: dict[str, tuple[str, str]] = {**PAGES, **BOXES, **CONSOLE, **FIDELITY, **TRAINING, **PREFLIGHT}
+CATALOGUE: dict[str, tuple[str, str]] = {
+    **PAGES,
+    **BOXES,
+    **CONSOLE,
+    **FIDELITY,
+    **TRAINING,
+    **PREFLIGHT,
+    **CHANGES,
+}
 """Key -> English, Chinese."""
 
 

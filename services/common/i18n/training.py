@@ -118,7 +118,7 @@ TRAINING: dict[str, tuple[str, str]] = {
     ),
     "training.erase": ("Cut-out", "随机擦除"),
     "training.erase_help": (
-        "A grey rectangle of this share of each side hides a part of every second picture; default 0.",
-        "用边长为这一比例的灰色矩形遮住一半图片的一部分；默认 0。",
+        "A grey rectangle of this share of each side hides a part of the picture; default 0.",
+        "用边长为这一比例的灰色矩形遮住图片的一部分；默认 0。",
     ),
 }

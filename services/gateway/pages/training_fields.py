@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,19 +55,35 @@ LEARNING: tuple[Number | Choice | Switch, ...] = (
     Choice("keep", "best", ("best", "last"), spoken=True),
     Number("freeze", 0, 1),
     Switch("balance_classes", False),
+    Switch("skip_unreadable", False),
     Choice("distil", "", ("", "mobilenet_v1_0.75", "mobilenet_v1_1.0")),
 )
-CHANGES: tuple[Number | Choice | Switch, ...] = (
-    Switch("flip_horizontal", True),
-    Switch("flip_vertical", False),
-    Switch("quarter_turns", False),
-    Number("rotate", 5, 180),
-    Number("shift", 0.05, 0.5),
-    Number("zoom", 0.05, 0.5),
-    Number("brightness", 0.15, 1),
-    Number("contrast", 0.15, 1),
-    Number("erase", 0, 0.9),
+# the strength of each kind of change, and how often it happens by default
+KINDS: tuple[tuple[Number | Switch, float], ...] = (
+    (Switch("flip_horizontal", True), 0.5),
+    (Switch("flip_vertical", False), 0.5),
+    (Switch("quarter_turns", False), 1),
+    (Number("rotate", 5, 180), 1),
+    (Number("shift", 0.05, 0.5), 1),
+    (Number("zoom", 0.05, 0.5), 1),
+    (Number("crop", 0, 0.8), 0.5),
+    (Number("brightness", 0.15, 1), 1),
+    (Number("contrast", 0.15, 1), 1),
+    (Number("colour", 0, 1), 1),
+    (Number("hue", 0, 180), 0.5),
+    (Number("saturation", 0, 1), 0.5),
+    (Number("blur", 0, 5), 0.5),
+    (Number("noise", 0, 0.5), 0.5),
+    (Number("jpeg", 0, 0.95), 0.5),
+    (Number("nearest", 0, 0.8), 0.5),
+    (Number("erase", 0, 0.9), 0.5),
+    (Switch("mosaic", False), 0.5),
 )
+CHANGES: tuple[Number | Choice | Switch, ...] = (
+    *(field for kind, often in KINDS for field in (kind, Number(f"{kind.name}_probability", often, 1))),
+    Number("least_visible", 0.4, 1),
+)
+_STEPS = 100  # of a slider
 
 
 class AdvancedFields:
@@ -74,12 +91,25 @@ class AdvancedFields:
 
     def __init__(self, page: Page) -> None:
         self._page = page
-        self._inputs: dict[str, ui.number | ui.select | ui.switch] = {}
-        for title, fields in (("advanced", LEARNING), ("changes", CHANGES)):
-            fold = ui.expansion(page.t(f"training.{title}")).classes("full")
-            with fold.props("dense " + mark(f"train-{title}")), ui.element("div").classes("stack"):
-                for field in fields:
-                    self._inputs[field.name] = self._input(field)
+        self._inputs: dict[str, ui.number | ui.select | ui.switch | ui.slider] = {}
+        with self._fold("advanced"):
+            for field in LEARNING:
+                self._inputs[field.name] = self._input(field)
+        with self._fold("changes"):
+            self.preview = ui.element("div").classes("full")
+            for field in CHANGES:
+                draw = self._slider if isinstance(field, Number) else self._input
+                self._inputs[field.name] = draw(field)  # type: ignore[operator]
+
+    def on_change(self, then: Callable[[], Any]) -> None:
+        """Calls `then` whenever a person changes a field about changes of the pictures."""
+        for field in CHANGES:
+            self._inputs[field.name].on_value_change(then)
+
+    def _fold(self, title: str) -> ui.element:
+        fold = ui.expansion(self._page.t(f"training.{title}")).classes("full")
+        with fold.props("dense " + mark(f"train-{title}")):
+            return ui.element("div").classes("stack")
 
     def values(self) -> dict[str, Any]:
         """What a person left empty is left out: the trainer's default."""
@@ -96,6 +126,18 @@ class AdvancedFields:
             known = not isinstance(field, Choice) or getattr(parameters, field.name) in field.words
             if known:
                 self._inputs[field.name].value = getattr(parameters, field.name)
+
+    def _slider(self, field: Number) -> ui.slider:
+        t = self._page.t
+        with ui.element("div").classes("stack tight full"):
+            with ui.element("div").classes("line between"):
+                html(t(f"training.{field.name}"))
+                value = ui.label().classes("num")
+            slider = ui.slider(min=0, max=field.high, step=field.high / _STEPS, value=field.default)
+            slider.props(f'aria-label="{t(f"training.{field.name}")}" ' + mark(f"train-{field.name}"))
+            value.bind_text_from(slider, "value", lambda number: f"{number:.3g}")
+            html(t(f"training.{field.name}_help"), "faint")
+        return slider
 
     def _input(self, field: Number | Choice | Switch) -> ui.number | ui.select | ui.switch:
         t = self._page.t

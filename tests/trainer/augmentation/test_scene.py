@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import torch
 
-from services.trainer.augment import augmented
+from services.trainer.augmentation import augmented
 from services.trainer.config import TrainingConfig
 
 STILL = {"rotate": 0, "shift": 0, "zoom": 0, "brightness": 0, "contrast": 0, "flip_horizontal": False}
@@ -12,8 +12,8 @@ def picture() -> torch.Tensor:
     return torch.rand((8, 3, 16, 16), generator=torch.Generator().manual_seed(1)) * 0.5 + 0.25
 
 
-def change(**options: float) -> torch.Tensor:
-    return augmented(picture(), TrainingConfig(**(STILL | options)), torch.Generator().manual_seed(2))  # type: ignore[arg-type]
+def change(seed: int = 2, **options: float) -> torch.Tensor:
+    return augmented(picture(), TrainingConfig(**(STILL | options)), torch.Generator().manual_seed(seed))  # type: ignore[arg-type]
 
 
 def test_nothing_asked_nothing_changed() -> None:
@@ -33,10 +33,10 @@ def test_upside_down_when_asked() -> None:
 
 
 def test_quarter_turns_are_exact_and_all_happen() -> None:
-    turned = change(quarter_turns=True)
+    turned = torch.cat([change(seed, quarter_turns=True) for seed in range(4)])
     found = {
         turns
-        for a, b in zip(turned, picture(), strict=True)
+        for a, b in zip(turned, picture().repeat(4, 1, 1, 1), strict=True)
         for turns in range(4)
         if torch.allclose(a, torch.rot90(b, turns, (1, 2)), atol=1e-4)
     }
