@@ -131,6 +131,7 @@ class Voc:
         bounds = ElementTree.SubElement(one, "bndbox")
         low = round(box.x * shot.width) + 1, round(box.y * shot.height) + 1  # the first pixel is 1
         high = round((box.x + box.width) * shot.width), round((box.y + box.height) * shot.height)
+        high = max(low[0], high[0]), max(low[1], high[1])  # what rounding would leave without a pixel
         for name, edge in zip(("xmin", "ymin", "xmax", "ymax"), low + high, strict=True):
             _text(bounds, name, str(edge))
 

@@ -9,6 +9,7 @@ from services.rpc.boardloop.collector.v1 import collector_pb2 as pb
 
 __all__ = ["place", "turned"]
 
+SLACK = 1e-6  # of a pixel: rounding
 Edges = tuple[float, float, float, float]
 
 
@@ -75,6 +76,6 @@ def _clipped(raw: RawBox, edges: Edges, picture: Picture) -> tuple[pb.Box | None
     beyond = any(
         abs(edge - cut) * side > 1 for edge, cut, side in zip(edges, (left, top, right, bottom), sides, strict=True)
     )
-    if (right - left) * picture.width < 1 or (bottom - top) * picture.height < 1:
+    if min((right - left) * picture.width, (bottom - top) * picture.height) < 1 - SLACK:
         return None, beyond
     return pb.Box(label=raw.label, x=left, y=top, width=right - left, height=bottom - top), beyond

@@ -67,8 +67,8 @@ class Tile:
         self._grid.toggle(self)
 
 
-def boxes_over(capture: collector.Capture, colour: Callable[[str], str]) -> str:
-    """SVG of the boxes, cut to the square as the picture in a tile is."""
+def boxes_over(capture: collector.Capture, colour: Callable[[str], str], fit: str = "slice") -> str:
+    """SVG of the boxes. fit: "slice", cut to the square as the picture in a tile is; "meet", the whole picture."""
     if not capture.boxes:
         return ""
     wide, high = capture.width, capture.height
@@ -77,7 +77,7 @@ def boxes_over(capture: collector.Capture, colour: Callable[[str], str]) -> str:
         f'height="{box.height * high:.2f}" stroke="{colour(box.label)}"/>'
         for box in capture.boxes
     )
-    return f'<svg class="boxes" viewBox="0 0 {wide} {high}" preserveAspectRatio="xMidYMid slice">{shapes}</svg>'
+    return f'<svg class="boxes" viewBox="0 0 {wide} {high}" preserveAspectRatio="xMidYMid {fit}">{shapes}</svg>'
 
 
 class CaptureGrid:
@@ -135,7 +135,8 @@ class CaptureGrid:
         }
         rows = "".join(f"<dt>{escape(key)}</dt><dd>{escape(value)}</dd>" for key, value in facts.items())
         with ui.dialog() as dialog, ui.card().classes("dialog wide").props(mark("photo")):
-            html(f'<img class="photo" alt="" src="/api/v1/captures/{capture.id}/image">', "full")
+            boxes = boxes_over(capture, self.colour, "meet")
+            html(f'<img class="photo" alt="" src="/api/v1/captures/{capture.id}/image">{boxes}', "full shown")
             html(f'<dl class="facts" style="margin:0">{rows}</dl>')
             with ui.element("div").classes("foot"):
                 button(t("common.close"), "ghost", dialog.close)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+import socket
 import tempfile
 import zipfile
 from collections.abc import Iterator
@@ -181,6 +182,29 @@ def test_a_full_disk_stops_the_import_and_the_report_says_where() -> None:
     report = asyncio.run(import_archive(upstream, "p", pack(yolo(40))))
     assert (report.imported, report.refused, report.pictures) == (10, 6, 16)
     assert "the disk is full" in report.stopped
+
+
+def test_nobody_without_a_login_is_listened_to(api: httpx.Client) -> None:
+    """Only the head of a request is sent: the answer comes before the gigabytes."""
+    head = (
+        f"POST /api/v1/projects/0123456789ab/archives HTTP/1.1\r\nHost: {api.base_url.netloc.decode()}\r\n"
+        "Content-Type: multipart/form-data; boundary=x\r\nContent-Length: 1000000000\r\n\r\n"
+    )
+    with socket.create_connection((api.base_url.host, api.base_url.port or 80), timeout=10) as line:
+        line.sendall(head.encode())
+        assert line.recv(12) == b"HTTP/1.1 401"
+
+
+@pytest.mark.parametrize("left", [0.6, 1.5, 2.5])
+def test_a_box_of_one_pixel_survives_whole_pixels(api: httpx.Client, project: str, left: float) -> None:
+    for seed in range(2):
+        sent = {"files": ("a.jpg", picture(seed))}
+        capture = api.post(f"/projects/{project}/captures", files=sent).json()[0]["capture"]["id"]
+        box = {"label": "dog", "x": left / 80, "y": 0, "width": 1 / 80, "height": 1}
+        assert api.put(f"/captures/{capture}/boxes", json={"boxes": [box]}).status_code == 200
+    version = api.post(f"/projects/{project}/versions", json={"task": "DETECTION"}).json()["id"]
+    archive = io.BytesIO(api.get(f"/versions/{version}/archive?form=voc").content)
+    assert send(api, make_project(api, f"pixel {left}"), archive)["boxes"] == 2
 
 
 def test_the_file_is_asked_for_by_name(api: httpx.Client, project: str, tmp_path: Path) -> None:
