@@ -108,7 +108,7 @@ def resumed(
         return Progress()
     saved = torch.load(path, map_location="cpu", weights_only=True)
     try:
-        same = TrainingConfig.model_validate(saved["config"]) == config
+        same = _alike(TrainingConfig.model_validate(saved["config"]), config)
     except ValidationError:
         return Progress()
     if not same or tuple(saved["labels"]) != labels or "best_epoch" not in saved:
@@ -117,6 +117,13 @@ def resumed(
     optimizer.load_state_dict(saved["optimizer"])
     average.load_state_dict(saved["average"])
     return Progress(saved["epoch"], saved["val_accuracy"], saved["best_epoch"])
+
+
+def _alike(before: TrainingConfig, now: TrainingConfig) -> bool:
+    """Whether they are the same training. The weights may lie elsewhere: on a cluster each node has its own copy."""
+    return before.model_copy(update={"weights": now.weights}) == now and (
+        Path(before.weights).name == Path(now.weights).name
+    )
 
 
 def _save(path: Path, config: TrainingConfig, labels: tuple[str, ...], **state: Any) -> None:

@@ -98,7 +98,8 @@ def error_event(error: BoardloopError) -> Event:
 
 def _rebuilt(event: Event) -> BoardloopError:
     name = event.get("kind", "")
-    kind = getattr(errors, name) if name in errors.__all__ else FailedPrecondition
+    kind = ChildKilled if name == ChildKilled.__name__ else FailedPrecondition
+    kind = getattr(errors, name) if name in errors.__all__ else kind
     told: BoardloopError = kind(event["reason"], event["message"], fix=event["fix"], **event.get("metadata", {}))
     return told
 

@@ -1,4 +1,4 @@
-"""Where a job's work runs: a child process on this machine.
+"""Where a job's work runs: a child process on this machine, or a worker of a Ray cluster.
 
     Pipeline ──start(module, folder, …)──► Engine ──► Task: events, stop, kill
 
@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Protocol
 
 from services.trainer.children import Child, Event
+from services.trainer.cluster.options import Options
 from services.trainer.settings import TrainerSettings
 
-__all__ = ["Engine", "LocalEngine", "Task", "open_engine"]
+__all__ = ["Engine", "LocalEngine", "RayEngine", "Task", "open_engine"]
 
 
 class Task(Protocol):
@@ -43,6 +44,19 @@ class LocalEngine:
         return Child(module, str(folder), *arguments, stderr=folder / log)
 
 
+class RayEngine:
+    """A child process that drives a worker of the cluster, and is as easily ended as the worker itself."""
+
+    def __init__(self, options: Options) -> None:
+        self._options = options
+
+    def start(self, module: str, folder: Path, *arguments: str, log: str) -> Task:
+        options = self._options.model_dump_json()
+        return Child("services.trainer.cluster", str(folder), options, module, *arguments, stderr=folder / log)
+
+
 def open_engine(settings: TrainerSettings) -> Engine:
     """The engine that the settings name."""
-    return LocalEngine()
+    if not settings.ray_address:
+        return LocalEngine()
+    return RayEngine(Options(address=settings.ray_address, cpus=settings.ray_cpus, gpus=settings.ray_gpus))

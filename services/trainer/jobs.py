@@ -1,4 +1,8 @@
-"""The queue of jobs: `concurrent_jobs` threads, each with the child processes of one job at a time."""
+"""The queue of jobs: `concurrent_jobs` threads, each with the tasks of one job at a time.
+
+The queue is the QUEUED jobs of the store: highest priority first, then first come. What is put into `_queue` only wakes
+a thread, which takes the first job there is then.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +12,7 @@ import threading
 from datetime import UTC, datetime
 from typing import Any
 
-from services.common.errors import BoardloopError, FailedPrecondition
+from services.common.errors import BoardloopError, FailedPrecondition, InvalidInput
 from services.common.logs import logger
 from services.common.metrics import counter
 from services.trainer.children import ChildKilled
@@ -20,6 +24,7 @@ __all__ = ["Jobs"]
 
 log = logger("trainer.jobs")
 ENDED = counter("trainer_jobs", "Training jobs that ended, by state.", ("state",))
+MAX_PRIORITY = 100
 _JOIN_SECONDS = 10.0
 _INTERRUPTED = "The server ended while the job was running. Resume it: it goes on after the last finished epoch."
 
@@ -31,7 +36,7 @@ class Jobs:
         self._store = store
         self._pipeline = pipeline
         self._concurrent = concurrent
-        self._queue: queue.Queue[str | None] = queue.Queue()
+        self._queue: queue.Queue[bool] = queue.Queue()  # True: a job may be waiting; False: the thread ends
         self._threads: list[threading.Thread] = []
         self._runs: dict[str, Run] = {}
         self._lock = threading.Lock()
@@ -41,8 +46,8 @@ class Jobs:
         """Begin to work. Jobs that were running are INTERRUPTED now, queued ones keep their place."""
         for job_id in self._store.in_states("FETCHING", "TRAINING", "CONVERTING"):
             self._end(job_id, "INTERRUPTED", _INTERRUPTED)
-        for job_id in self._store.in_states("QUEUED"):
-            self._queue.put(job_id)
+        for _ in self._store.queue():
+            self._queue.put(True)
         for index in range(self._concurrent):
             thread = threading.Thread(target=self._serve, name=f"job-{index}", daemon=True)
             thread.start()
@@ -56,14 +61,27 @@ class Jobs:
         for run in runs:
             run.kill()
         for _ in self._threads:
-            self._queue.put(None)
+            self._queue.put(False)
         for thread in self._threads:
             thread.join(_JOIN_SECONDS)  # a download of weights cannot be broken off; its thread ends with the process
 
-    def submit(self, project_id: str, version_id: str, parameters: dict[str, Any]) -> Job:
-        job = self._store.create(project_id, version_id, parameters)
-        self._queue.put(job.id)
+    def submit(self, project_id: str, version_id: str, parameters: dict[str, Any], priority: int = 0) -> Job:
+        """Queue a new job. InvalidInput for a priority out of range."""
+        job = self._store.create(project_id, version_id, parameters, _checked(priority))
+        self._queue.put(True)
         return job
+
+    def prioritise(self, job_id: str, priority: int) -> Job:
+        """Move a QUEUED job in the queue. InvalidInput, NotFound; FailedPrecondition once it has begun."""
+        before = self._store.get(job_id)
+        if not self._store.change(job_id, only_in=("QUEUED",), priority=_checked(priority)):
+            raise FailedPrecondition(
+                "JOB_NOT_QUEUED",
+                f"Job {job_id} is {before.state}: only a queued job has a place in the queue.",
+                fix="Stop the running job and start it again later, if another one is to go first.",
+            )
+        self._tell_queue()
+        return self._store.get(job_id)
 
     def ask_stop(self, job_id: str) -> Job:
         """End the job early and keep its best epoch. FailedPrecondition when there is no training to end."""
@@ -93,16 +111,35 @@ class Jobs:
                 f"Job {job_id} is {job.state}; only FAILED and INTERRUPTED jobs can be resumed.",
                 fix="Start a new job with the same parameters.",
             )
-        self._queue.put(job_id)
+        self._queue.put(True)
         return self._store.get(job_id)
 
+    def _next(self) -> Run | None:
+        """The first queued job that no other thread has taken, as a run; None when there is none left."""
+        with self._lock:
+            if self._closing:
+                return None  # the jobs stay QUEUED for the next start
+            job_id = next((job_id for job_id in self._store.queue() if job_id not in self._runs), None)
+            if job_id is None:
+                return None
+            run = self._runs[job_id] = Run(job_id)
+        return run
+
+    def _tell_queue(self) -> None:
+        """Whoever watches a queued job sees its new place."""
+        for job_id in self._store.queue():
+            self._store.changes.ring(job_id)
+
     def _serve(self) -> None:
-        while (job_id := self._queue.get()) is not None:
-            run = Run(job_id)
-            with self._lock:
-                if self._closing:
-                    return  # stays QUEUED for the next start
-                self._runs[job_id] = run
+        while self._queue.get():
+            try:
+                run = self._next()
+            except Exception:  # the database is away, say; whoever asks for a job then wakes a thread
+                log.exception("queue_unreadable")
+                continue
+            if run is None:
+                continue
+            job_id = run.job_id
             try:
                 self._work(run)
             except Exception:  # the database is away, say; the next start marks the job INTERRUPTED
@@ -110,11 +147,13 @@ class Jobs:
             finally:
                 with self._lock:
                     del self._runs[job_id]
+                self._queue.put(True)  # it may have been resumed before it was out of the way
 
     def _work(self, run: Run) -> None:
         if self._store.get(run.job_id).state != "QUEUED":
             return  # stopped while it waited
         log.info("job_started", job=run.job_id)
+        self._tell_queue()
         try:
             state = self._pipeline.work(run)
         except Exception as error:
@@ -129,6 +168,16 @@ class Jobs:
         self._store.change(job_id, state=state, error=error, seconds_left=0.0, ended_at=now, line=error)
         ENDED.labels(state).inc()
         log.warning("job_ended", job=job_id, state=state, error=error)
+
+
+def _checked(priority: int) -> int:
+    if abs(priority) > MAX_PRIORITY:
+        raise InvalidInput(
+            "BAD_PRIORITY",
+            f"The priority {priority} is not from -{MAX_PRIORITY} to {MAX_PRIORITY}.",
+            fix="0 is that of any job; a higher one goes first.",
+        )
+    return priority
 
 
 def _outcome(error: Exception, run: Run) -> tuple[str, str]:

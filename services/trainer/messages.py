@@ -24,7 +24,8 @@ __all__ = ["file_message", "job_message", "model_message"]
 _WHOLE = {"max_accuracy_drop": MAX_ACCURACY_DROP, **settings(TrainingConfig(ema=0))}
 
 
-def job_message(job: Job, log: Sequence[str] = ()) -> trainer_pb2.Job:
+def job_message(job: Job, log: Sequence[str] = (), queue: Sequence[str] = ()) -> trainer_pb2.Job:
+    """`queue`: ids of the queued jobs, the next to begin first."""
     return trainer_pb2.Job(
         id=job.id,
         project_id=job.project_id,
@@ -39,6 +40,8 @@ def job_message(job: Job, log: Sequence[str] = ()) -> trainer_pb2.Job:
         model_id=job.model_id,
         created_at=to_timestamp(job.created_at),
         ended_at=to_timestamp(job.ended_at) if job.ended_at else None,
+        priority=job.priority,
+        queue_position=queue.index(job.id) + 1 if job.id in queue else 0,
     )
 
 

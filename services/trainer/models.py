@@ -36,6 +36,7 @@ class Job(Base):
     version_id: Mapped[str] = mapped_column(String(12))
     parameters: Mapped[dict[str, Any]] = mapped_column(JSON)
     state: Mapped[str] = mapped_column(String(16), index=True)
+    priority: Mapped[int] = mapped_column(Integer, default=0, server_default=text("0"))
     stop_requested: Mapped[bool] = mapped_column(Boolean, default=False)
     progress: Mapped[float] = mapped_column(Float, default=0.0)
     seconds_left: Mapped[float] = mapped_column(Float, default=0.0)

@@ -70,7 +70,7 @@ class TrainingService(trainer_pb2_grpc.TrainingServiceServicer):
             )
         advice.check_network(parameters, version)
         values = MessageToDict(parameters, preserving_proto_field_name=True, always_print_fields_with_no_presence=True)
-        job = self._rooms.jobs.submit(request.project_id, request.version_id, values)
+        job = self._rooms.jobs.submit(request.project_id, request.version_id, values, request.priority)
         return pb.StartJobResponse(job=self._message(job.id))
 
     def ProposeNetworks(
@@ -87,11 +87,18 @@ class TrainingService(trainer_pb2_grpc.TrainingServiceServicer):
         return pb.GetJobResponse(job=self._message(request.job_id))
 
     def ListJobs(self, request: pb.ListJobsRequest, context: grpc.ServicerContext) -> pb.ListJobsResponse:
-        return pb.ListJobsResponse(jobs=[job_message(job) for job in self._rooms.store.of_project(request.project_id)])
+        jobs, queue = self._rooms.store.of_project(request.project_id), self._rooms.store.queue()
+        return pb.ListJobsResponse(jobs=[job_message(job, queue=queue) for job in jobs])
 
     def StopJob(self, request: pb.StopJobRequest, context: grpc.ServicerContext) -> pb.StopJobResponse:
         self._rooms.jobs.ask_stop(request.job_id)
         return pb.StopJobResponse(job=self._message(request.job_id))
+
+    def SetJobPriority(
+        self, request: pb.SetJobPriorityRequest, context: grpc.ServicerContext
+    ) -> pb.SetJobPriorityResponse:
+        self._rooms.jobs.prioritise(request.job_id, request.priority)
+        return pb.SetJobPriorityResponse(job=self._message(request.job_id))
 
     def ResumeJob(self, request: pb.ResumeJobRequest, context: grpc.ServicerContext) -> pb.ResumeJobResponse:
         self._rooms.jobs.resume(request.job_id)
@@ -121,7 +128,9 @@ class TrainingService(trainer_pb2_grpc.TrainingServiceServicer):
             changes.wait(job_id, seen, _WATCH_SECONDS)
 
     def _message(self, job_id: str) -> pb.Job:
-        return job_message(self._rooms.store.get(job_id), self._rooms.store.log(job_id))
+        store = self._rooms.store
+        job = store.get(job_id)
+        return job_message(job, store.log(job_id), store.queue() if job.state == "QUEUED" else ())
 
 
 class ModelService(trainer_pb2_grpc.ModelServiceServicer):

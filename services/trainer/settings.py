@@ -36,6 +36,19 @@ class TrainerSettings(CommonSettings):
     )
     concurrent_jobs: int = Field(1, ge=1, le=64, description="Jobs that run at the same time; the others wait.")
     training_threads: int = Field(0, ge=0, le=256, description="CPU threads of one training; 0: one per core.")
+    ray_address: str = Field(
+        "",
+        pattern=r"^$|^(ray://)?[^/\s]+:\d{1,5}$",
+        description="ray://host:10001 of a Ray cluster that jobs are sent to, or host:6379 on one of its machines; "
+        "empty: a child process on this machine.",
+    )
+    ray_cpus: int = Field(
+        2,
+        ge=1,
+        le=256,
+        description="CPUs that a job's worker asks the cluster for; also its threads, unless set above.",
+    )
+    ray_gpus: float = Field(0.0, ge=0, le=1, description="GPUs, or which share of one, that a worker asks for.")
     dataset_max_bytes: int = Field(
         8 * 1024**3, ge=1024**2, description="Largest data set version that a job fetches, in bytes of JPEG."
     )

@@ -53,13 +53,14 @@ class JobStore:
         self._database = database
         self.changes = Changes()
 
-    def create(self, project_id: str, version_id: str, parameters: dict[str, Any]) -> Job:
+    def create(self, project_id: str, version_id: str, parameters: dict[str, Any], priority: int = 0) -> Job:
         job = Job(
             id=secrets.token_hex(6),
             project_id=project_id,
             version_id=version_id,
             parameters=parameters,
             state="QUEUED",
+            priority=priority,
             stop_requested=False,
             progress=0.0,
             seconds_left=0.0,
@@ -84,6 +85,12 @@ class JobStore:
         query = select(Job).where(Job.project_id == project_id).order_by(Job.created_at.desc(), Job.id)
         with self._database.session(read_only=True) as session:
             return list(session.scalars(query.options(selectinload(Job.epochs))))
+
+    def queue(self) -> list[str]:
+        """Ids of the queued jobs in the order in which they begin."""
+        query = select(Job.id).where(Job.state == "QUEUED").order_by(Job.priority.desc(), Job.created_at, Job.id)
+        with self._database.session(read_only=True) as session:
+            return list(session.scalars(query))
 
     def in_states(self, *states: str) -> list[str]:
         """Ids, oldest first."""

@@ -259,7 +259,8 @@ class Trainer(tg.TrainingServiceServicer, tg.ModelServiceServicer):
     def StartJob(self, request: t.StartJobRequest, context: Any) -> t.StartJobResponse:
         job = t.Job(
             id=f"{len(self.jobs) + 0x77AA01:012x}", project_id=request.project_id, version_id=request.version_id,
-            parameters=request.parameters, state=t.JOB_STATE_QUEUED, created_at=stamp(),
+            parameters=request.parameters, state=t.JOB_STATE_QUEUED, created_at=stamp(), priority=request.priority,
+            queue_position=1,
         )  # fmt: skip
         job.parameters.epochs = job.parameters.epochs or 15
         self.jobs[job.id] = job
@@ -283,6 +284,11 @@ class Trainer(tg.TrainingServiceServicer, tg.ModelServiceServicer):
             raise FailedPrecondition("JOB_ENDED", f"Job {job.id} has ended.", fix="Start a new one.")
         job.state = t.JOB_STATE_STOPPED
         return t.StopJobResponse(job=job)
+
+    def SetJobPriority(self, request: t.SetJobPriorityRequest, context: Any) -> t.SetJobPriorityResponse:
+        job = self._job(request.job_id)
+        job.priority = request.priority
+        return t.SetJobPriorityResponse(job=job)
 
     def ResumeJob(self, request: t.ResumeJobRequest, context: Any) -> t.ResumeJobResponse:
         job = self._job(request.job_id)

@@ -300,6 +300,15 @@ def test_a_training_is_seen_live_until_its_model(tab: Tab, site: Site) -> None:
     expect(tab.at("model-view", id=model)).to_be_visible()
 
 
+def test_a_waiting_training_shows_its_place_and_takes_a_priority(tab: Tab, site: Site) -> None:
+    job = started(site, tab)
+    expect(tab.at("job-view")).to_contain_text("place 1 in the queue")
+    tab.choose("job-priority", "High")
+    tab.until(lambda: site.world.trainer.jobs[job].priority == 10)
+    site.world.trainer.advance(job, 1)
+    expect(tab.at("job-priority")).to_be_hidden()
+
+
 def test_a_training_is_stopped_and_a_failed_one_resumed(tab: Tab, site: Site) -> None:
     job = started(site, tab)
     tab.at("job-stop").click()

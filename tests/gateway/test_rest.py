@@ -140,6 +140,14 @@ def test_a_job_is_started_watched_stopped_and_resumed(door: Door, world: World, 
     assert [one["id"] for one in door.admin.get(f"/projects/{project}/jobs").json()] == [job]
 
 
+def test_a_queued_job_is_moved_in_the_queue(door: Door, job: str) -> None:
+    before = door.admin.get(f"/jobs/{job}").json()
+    assert (before["priority"], before["queue_position"]) == (0, 1)
+    assert door.admin.put(f"/jobs/{job}/priority", json={"priority": -3}).json()["priority"] == -3
+    refused = door.admin.put(f"/jobs/{job}/priority", json={"priority": 101}).json()["error"]
+    assert refused["metadata"] == {"field": "body.priority"}
+
+
 def test_stopping_a_job_that_has_ended_is_a_conflict(door: Door, world: World, job: str) -> None:
     world.trainer.finish(job)
     answer = door.admin.post(f"/jobs/{job}/stop")

@@ -25,13 +25,13 @@ ENDED = (pb.JOB_STATE_DONE, pb.JOB_STATE_FAILED, pb.JOB_STATE_STOPPED, pb.JOB_ST
 
 
 class World:
-    def __init__(self, folder: Path, weights_allowed: str = "") -> None:
+    def __init__(self, folder: Path, weights_allowed: str = "", **trainer: Any) -> None:
         self.folder = folder
         self.key = urlsafe_b64encode(secrets.token_bytes(32)).decode()
         shared: dict[str, Any] = {"data_dir": folder, "service_key": self.key, "grpc_address": "127.0.0.1:0"}
         self.collector = Collector(CollectorSettings(mqtt_url=NO_BROKER, **shared))
         collector_address = f"127.0.0.1:{self.collector.start()}"
-        own: dict[str, Any] = {"training_threads": 1, "weights_allowed": weights_allowed}
+        own: dict[str, Any] = {"training_threads": 1, "weights_allowed": weights_allowed, **trainer}
         self._settings = TrainerSettings(collector_address=collector_address, **own, **shared)
         self._channels = [open_channel(collector_address, self.key)]
         self.captures = collector_pb2_grpc.CaptureServiceStub(self._channels[0])

@@ -17,6 +17,7 @@ __all__ = ["JobView"]
 
 RUNNING = {"QUEUED", "FETCHING", "TRAINING", "CONVERTING"}
 UNKNOWN = -1  # epochs drawn: none of this job yet
+PRIORITIES = {-10: "low", 0: "normal", 10: "high"}
 RESUMABLE = {"FAILED", "INTERRUPTED"}
 TRAIN, VALIDATION, ACCURACY = "#94a3b8", "#d55e00", "#0f8f80"
 AXIS = "#7d8a84"  # readable on the light and on the dark card
@@ -31,6 +32,7 @@ class JobView:
         self._page = page
         self._subscription: Subscription[trainer.GetJobResponse] | None = None
         self._epochs = 0
+        self._told = 0  # the priority that the trainer last told
         t = page.t
         with ui.element("section").classes("card stack").props(mark("job-view")):
             with ui.element("div").classes("line between wrap full"):
@@ -46,6 +48,10 @@ class JobView:
                     test="job-resume",
                 )
                 self._model = html("").props(mark("job-model"))
+            levels = {level: t(f"training.priority_{word}") for level, word in PRIORITIES.items()}
+            self._priority = ui.select(levels, value=0, label=t("training.priority"), on_change=self._set_priority)
+            self._priority.props["hint"] = t("training.priority_help")
+            self._priority.props("outlined dense " + mark("job-priority")).classes("hidden")
             self._bar = html("", "full")
             self._line = html("", "line between wrap muted num full")
             self._error = html("", "error-box hidden full").props(mark("job-error"))
@@ -102,6 +108,7 @@ class JobView:
         self._line.set_content("".join(f"<span>{escape(part)}</span>" for part in self._facts(job, word)))
         self._stop.classes(remove="hidden") if word in RUNNING else self._stop.classes("hidden")
         self._resume.classes(remove="hidden") if word in RESUMABLE else self._resume.classes("hidden")
+        self._show_priority(job.priority, word == "QUEUED")
         link = f"/projects/{job.project_id}/models?model={job.model_id}"
         ready = job.model_id and word not in RUNNING  # while it converts, the model has no file to release yet
         self._model.set_content(
@@ -115,6 +122,8 @@ class JobView:
     def _facts(self, job: trainer.Job, word: str) -> list[str]:
         t = self._page.t
         facts = [f"{job.progress:.0%}"]
+        if job.queue_position:
+            facts.append(t("training.queue_position", position=job.queue_position))
         if job.epochs:
             epochs = job.parameters.epochs * (3 if job.parameters.distil else 1)  # network, teacher, student
             facts.append(f"{t('training.epoch')} {job.epochs[-1].epoch} / {epochs}")
@@ -123,6 +132,22 @@ class JobView:
         if word in RUNNING and job.seconds_left:
             facts.append(t("training.left", time=duration(job.seconds_left, t)))
         return facts
+
+    def _show_priority(self, priority: int, queued: bool) -> None:
+        """One set over REST may be none of the three: the nearest is shown."""
+        self._told = min(PRIORITIES, key=lambda level: abs(level - priority))
+        self._priority.set_value(self._told)
+        self._priority.classes(remove="hidden") if queued else self._priority.classes("hidden")
+
+    async def _set_priority(self) -> None:
+        if self._priority.value == self._told:
+            return  # shown, not chosen
+        await self._page.action(self._send_priority)()
+
+    async def _send_priority(self) -> None:
+        request = trainer.SetJobPriorityRequest(job_id=self.job_id, priority=int(self._priority.value))
+        await ask(self._page.upstream.training.SetJobPriority(request))
+        self._page.context.live.job(self.job_id).refresh()
 
     def _draw(self, job: trainer.Job) -> None:
         if len(job.epochs) == self._epochs:

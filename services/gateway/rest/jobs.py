@@ -21,6 +21,9 @@ JobState = Annotated[
     enum_words(pb.JobState, "JOB_STATE_"),
 ]
 
+Priority = Annotated[
+    int, Field(ge=-100, le=100, description="of the queued jobs the highest begins first, of equal ones the oldest")
+]
 Share = Annotated[float | None, Field(ge=0, le=1)]
 
 
@@ -121,6 +124,8 @@ class JobPublic(Public):
     model_id: str = Field(description="once registered")
     created_at: Time
     ended_at: Time
+    priority: Priority
+    queue_position: int = Field(description="1 = the next job to begin; 0 = not queued")
 
 
 class JobCreate(BaseModel):
@@ -128,12 +133,21 @@ class JobCreate(BaseModel):
 
     version_id: Id
     parameters: TrainingParameters = TrainingParameters()
+    priority: Priority = 0
+
+
+class JobPriority(BaseModel):
+    """A queued job's new priority."""
+
+    priority: Priority
 
 
 @router.post("/projects/{project_id}/jobs", status_code=201, summary="Start a training job")
 async def start_job(project_id: Id, body: JobCreate, context: Here) -> JobPublic:
     parameters = pb.TrainingParameters(**body.parameters.model_dump())
-    request = pb.StartJobRequest(project_id=project_id, version_id=body.version_id, parameters=parameters)
+    request = pb.StartJobRequest(
+        project_id=project_id, version_id=body.version_id, parameters=parameters, priority=body.priority
+    )
     return JobPublic.of((await ask(context.upstream.training.StartJob(request))).job)
 
 
@@ -151,6 +165,12 @@ async def get_job(job_id: Id, context: Here) -> JobPublic:
 @router.post("/jobs/{job_id}/stop", summary="Stop early and keep the best epoch")
 async def stop_job(job_id: Id, context: Here) -> JobPublic:
     return JobPublic.of((await ask(context.upstream.training.StopJob(pb.StopJobRequest(job_id=job_id)))).job)
+
+
+@router.put("/jobs/{job_id}/priority", summary="Move a queued job in the queue")
+async def set_job_priority(job_id: Id, body: JobPriority, context: Here) -> JobPublic:
+    request = pb.SetJobPriorityRequest(job_id=job_id, priority=body.priority)
+    return JobPublic.of((await ask(context.upstream.training.SetJobPriority(request))).job)
 
 
 @router.post("/jobs/{job_id}/resume", summary="Go on from the last checkpoint")
