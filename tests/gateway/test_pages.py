@@ -304,7 +304,8 @@ def test_a_waiting_training_shows_its_place_and_takes_a_priority(tab: Tab, site:
     job = started(site, tab)
     expect(tab.at("job-view")).to_contain_text("place 1 in the queue")
     tab.choose("job-priority", "High")
-    tab.until(lambda: site.world.trainer.jobs[job].priority == 10)
+    expect(tab.at("job-view")).to_contain_text("priority 10")
+    assert site.world.trainer.jobs[job].priority == 10
     site.world.trainer.advance(job, 1)
     expect(tab.at("job-priority")).to_be_hidden()
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import importlib
+import json
+import os
 import re
 import shutil
 import subprocess
@@ -56,6 +58,29 @@ def test_schemas_accept_every_object(rendered: str, tmp_path: Path) -> None:
     command = [str(Path(sys.executable).parent / "kubernetes-validate"), "--strict", str(file)]
     result = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert result.returncode == 0, result.stdout + result.stderr
+
+
+def test_the_ray_component_adds_a_cluster_and_its_address(tmp_path: Path) -> None:
+    kubectl = shutil.which("kubectl")
+    if kubectl is None:
+        pytest.skip("kubectl is not installed: the manifests were not rendered")
+    overlay, component = (os.path.relpath(path, tmp_path) for path in (OVERLAY, ROOT / "k8s" / "components" / "ray"))
+    file = tmp_path / "kustomization.yaml"
+    file.write_text(json.dumps({"resources": [overlay], "components": [component]}))
+    result = subprocess.run([kubectl, "kustomize", str(tmp_path)], capture_output=True, text=True, timeout=60)
+    assert result.returncode == 0, result.stderr
+    objects = [item for item in yaml.safe_load_all(result.stdout) if item]
+    (cluster,) = of_kind(objects, "RayCluster")
+    config = next(i["data"] for i in of_kind(objects, "ConfigMap") if i["metadata"]["name"].startswith("boardloop"))
+    assert config["BOARDLOOP_RAY_ADDRESS"] == f"ray://{cluster['metadata']['name']}-head-svc:10001"
+    groups = [cluster["spec"]["headGroupSpec"], *cluster["spec"]["workerGroupSpecs"]]
+    pods = [{"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "x"}, **group["template"]} for group in groups]
+    file = tmp_path / "pods.yaml"
+    file.write_text(yaml.safe_dump_all(pods))
+    command = [str(Path(sys.executable).parent / "kubernetes-validate"), "--strict", str(file)]
+    checked = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+    assert {pod["spec"]["containers"][0]["image"] for pod in pods} == {"boardloop/trainer"}
 
 
 def test_a_misspelt_field_is_refused(rendered: str, tmp_path: Path) -> None:

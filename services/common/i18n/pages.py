@@ -197,7 +197,10 @@ PAGES: dict[str, tuple[str, str]] = {
     "training.priority_low": ("Low", "低"),
     "training.priority_normal": ("Normal", "普通"),
     "training.priority_high": ("High", "高"),
-    "training.queue_position": ("place {position} in the queue", "排队第 {position} 位"),
+    "training.queue_position": (
+        "place {position} in the queue, priority {priority}",
+        "排队第 {position} 位，优先级 {priority}",
+    ),
     "training.resume": ("Resume", "继续"),
     "training.left": ("about {time} left", "约剩 {time}"),
     "training.best": ("best accuracy {accuracy}", "最佳准确率 {accuracy}"),

@@ -123,7 +123,7 @@ class JobView:
         t = self._page.t
         facts = [f"{job.progress:.0%}"]
         if job.queue_position:
-            facts.append(t("training.queue_position", position=job.queue_position))
+            facts.append(t("training.queue_position", position=job.queue_position, priority=job.priority))
         if job.epochs:
             epochs = job.parameters.epochs * (3 if job.parameters.distil else 1)  # network, teacher, student
             facts.append(f"{t('training.epoch')} {job.epochs[-1].epoch} / {epochs}")

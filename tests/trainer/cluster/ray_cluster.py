@@ -20,6 +20,8 @@ MEMORY = {"object_store_memory": 100 * 2**20, "include_dashboard": False}
 
 
 def main() -> None:
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # Ray's processes print too
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, **MEMORY})
     for _ in range(2):
         cluster.add_node(num_cpus=1, **MEMORY)
@@ -28,7 +30,7 @@ def main() -> None:
     def busy() -> set[str]:
         return {actor["Address"]["NodeID"] for actor in actors().values() if actor["State"] == "ALIVE"}
 
-    print(cluster.address, flush=True)
+    print(cluster.address, file=answers, flush=True)
     for command in sys.stdin:
         answer = "done"
         if command == "kill\n":
@@ -40,7 +42,7 @@ def main() -> None:
         elif command == "end\n":
             for node in cluster.list_all_nodes():
                 node.kill_all_processes(check_alive=False, allow_graceful=False)
-        print(answer, flush=True)
+        print(answer, file=answers, flush=True)
     cluster.shutdown()
 
 
