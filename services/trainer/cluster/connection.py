@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import logging
 import os
 import socket
 import sys
@@ -36,7 +37,7 @@ def connect(options: Options) -> Any:
             "RAY_NOT_INSTALLED", "BOARDLOOP_RAY_ADDRESS is set, but ray is not installed.", fix=fix
         ) from error
     try:
-        ray.init(options.address, log_to_driver=False, logging_level="ERROR")
+        ray.init(options.address, log_to_driver=False, logging_level=logging.ERROR)
     except Exception as error:  # Ray has no one class for what can be wrong here
         words = " ".join(str(error).split())[:400]
         if "ersion mismatch" in words:
