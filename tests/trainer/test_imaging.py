@@ -89,3 +89,45 @@ def test_a_picture_of_a_thousand_scans_is_refused_before_it_is_decoded() -> None
 def test_needs_no_torch() -> None:
     code = "import sys, services.trainer.imaging; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def test_sixteen_bits_become_the_upper_eight() -> None:
+    levels = np.array([[0, 255, 256], [32768, 65279, 65535]], np.uint16)
+    pixels = imaging.to_input(encoded(Image.fromarray(levels), "PNG"), 3, 2)
+    assert pixels[1].tolist() == [[0, 0, 1], [128, 254, 255]]
+
+
+def test_cmyk_becomes_rgb() -> None:
+    pixels = imaging.to_input(encoded(Image.new("CMYK", (16, 16), (0, 255, 255, 0)), quality=95), 8, 8)
+    assert pixels[0].min() > 245 and pixels[1:].max() < 10
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "P"])
+def test_what_is_transparent_becomes_white(mode: str) -> None:
+    picture = Image.new("RGBA", (8, 8), (10, 10, 10, 255))
+    picture.paste((10, 10, 10, 0), (0, 0, 8, 4))
+    pixels = imaging.to_input(encoded(picture.convert(mode), "PNG"), 8, 8)
+    assert (pixels[:, :4] == 255).all() and (pixels[:, 4:] == 10).all()
+
+
+def test_of_an_animation_the_first_frame_is_taken() -> None:
+    first, second = Image.new("RGB", (8, 8), (200, 0, 0)), Image.new("RGB", (8, 8), (0, 200, 0))
+    data = encoded(first, "PNG", save_all=True, append_images=[second])
+    assert imaging.to_input(data, 4, 4)[:, 0, 0].tolist() == [200, 0, 0]
+
+
+def test_a_picture_without_pixels_is_broken() -> None:
+    whole = encoded(Image.new("RGB", (16, 16)))
+    size = whole.index(b"\xff\xc0") + 5
+    for data in (b"", whole[:size] + bytes(4) + whole[size + 4 :]):
+        with pytest.raises(InvalidInput, match="not a whole JPEG or PNG"):
+            imaging.to_input(data, 8, 8)
+
+
+def test_a_large_photograph_is_decoded_smaller_and_hardly_differs() -> None:
+    y, x = np.mgrid[0:1536, 0:2048]
+    planes = [120 + 100 * np.sin(np.hypot(x - 900, y - 700) / 40), x / 8, (x // 64 + y // 64) % 2 * 200]
+    data = encoded(Image.fromarray(np.stack(planes, 2).clip(0, 255).astype(np.uint8)), quality=90)
+    assert imaging.open_rgb(data, least=(256, 256)).size == (512, 384)
+    exact = np.asarray(imaging.open_rgb(data).resize((128, 128), Image.Resampling.BILINEAR)).transpose(2, 0, 1)
+    assert np.abs(imaging.to_input(data, 128, 128).astype(int) - exact).mean() < 1

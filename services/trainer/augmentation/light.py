@@ -39,4 +39,5 @@ def _mixed(dice: Dice) -> Tensor:
     turn = torch.stack([one, zero, zero, zero, cos, -sin, zero, sin, cos], 1).view(-1, 3, 3)
     keep = 1 + dice.amount("saturation", 1, 1)
     grey = LUMA.expand(3, 3)
-    return (keep * torch.eye(3) + (1 - keep) * grey) @ (_FROM_YIQ @ turn @ _TO_YIQ)
+    mixed: Tensor = (keep * torch.eye(3) + (1 - keep) * grey) @ (_FROM_YIQ @ turn @ _TO_YIQ)
+    return mixed
