@@ -14,6 +14,7 @@ from services.gateway.rest import (
     jobs,
     models,
     networks,
+    preflight,
     projects,
     releases,
     status,
@@ -35,7 +36,7 @@ TAGS = [
     {"name": "releases", "description": "A signed, encrypted model on its way to boards"},
     {"name": "status", "description": "Which services answer"},
 ]
-RESOURCES = (projects, captures, archives, versions, jobs, networks, models, boards, releases, status)
+RESOURCES = (projects, captures, archives, versions, jobs, preflight, networks, models, boards, releases, status)
 
 
 def build_api(settings: GatewaySettings) -> FastAPI:

@@ -12,7 +12,7 @@ from services.trainer.estimate import Estimate, check_fits, estimate
 from services.trainer.parameters import DEFAULT_TARGET
 from services.trainer.proposals import Proposal, propose
 
-__all__ = ["check_network", "network_estimate", "proposals", "used_labels"]
+__all__ = ["check_network", "estimate_message", "estimate_of", "network_estimate", "proposals", "used_labels"]
 
 DETECTION = "detection"
 TASKS = ("", "classification", DETECTION)
@@ -47,11 +47,21 @@ def network_estimate(request: pb.EstimateNetworkRequest) -> pb.EstimateNetworkRe
 
 def check_network(parameters: pb.TrainingParameters, version: collector_pb2.DatasetVersion) -> None:
     """UnsupportedModel before a training whose network could not be converted for its target."""
+    check_fits(estimate_of(parameters, version), parameters.target, parameters.allow_oversize)
+
+
+def estimate_of(parameters: pb.TrainingParameters, version: collector_pb2.DatasetVersion) -> Estimate:
+    """Of the network that a training with these (resolved) parameters makes."""
     detection = version.task == collector_pb2.TASK_DETECTION
     size = parameters.input_size
     backbone = cast(Backbone, parameters.backbone)
-    found = estimate(backbone, size, size, used_labels(version), parameters.target, detection)
-    check_fits(found, parameters.target, parameters.allow_oversize)
+    return estimate(backbone, size, size, used_labels(version), parameters.target, detection)
+
+
+def estimate_message(found: Estimate, parameters: pb.TrainingParameters) -> pb.NetworkEstimate:
+    """The same for the contract."""
+    size = parameters.input_size
+    return _estimate(found, parameters.backbone, size, size, parameters.target)
 
 
 def used_labels(version: collector_pb2.DatasetVersion) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 
@@ -32,6 +32,7 @@ class Datasets:
     def __init__(self, channel: grpc.Channel, deadline: float, max_bytes: int) -> None:
         """`deadline` in seconds for a whole version, `max_bytes` of JPEG in one."""
         self._service = collector_pb2_grpc.DatasetServiceStub(channel)
+        self._captures = collector_pb2_grpc.CaptureServiceStub(channel)
         self._deadline = deadline
         self._max_bytes = max_bytes
 
@@ -46,6 +47,16 @@ class Datasets:
         request = collector_pb2.StreamVersionRequest(version_id=version_id)
         stream = self._service.StreamVersion(request, timeout=self._deadline)
         return {picture.capture_id for picture in stream if picture.split == collector_pb2.SPLIT_TRAIN}
+
+    def pictures(self, version_id: str) -> Iterator[collector_pb2.StreamVersionResponse]:
+        """The version's pictures one by one, in the order of their hashes: the first ones are a fair sample."""
+        request = collector_pb2.StreamVersionRequest(version_id=version_id)
+        yield from self._service.StreamVersion(request, timeout=self._deadline)
+
+    def unlabelled(self, project_id: str) -> int:
+        """How many captures of the project have no label."""
+        answer = self._captures.CountCaptures(collector_pb2.CountCapturesRequest(project_id=project_id))
+        return sum(one.count for one in answer.labels if not one.label)
 
     def fetch(self, version_id: str, folder: Path, progress: Progress = lambda done, total: None) -> None:
         """Fill `folder`; does nothing when it is filled already. `progress(pictures so far, pictures in all)`.

@@ -11,6 +11,7 @@ from google.protobuf.json_format import MessageToDict
 
 from services.common.errors import FailedPrecondition, TooManyRequests
 from services.common.rpc import RpcServer
+from services.rpc.boardloop.collector.v1 import collector_pb2
 from services.rpc.boardloop.trainer.v1 import trainer_pb2 as pb
 from services.rpc.boardloop.trainer.v1 import trainer_pb2_grpc
 from services.trainer import advice
@@ -28,6 +29,8 @@ from services.trainer.packages.stored import stored_content
 from services.trainer.parameters import choices, resolved
 from services.trainer.pipeline import Pipeline
 from services.trainer.prediction import Predictor
+from services.trainer.preflight.check import Preflight
+from services.trainer.preflight.look import Looks
 from services.trainer.registry import BLOCK_BYTES, Registry
 from services.trainer.settings import TrainerSettings
 from services.trainer.store import ENDED, JobStore
@@ -57,10 +60,25 @@ class Rooms:
 class TrainingService(trainer_pb2_grpc.TrainingServiceServicer):
     def __init__(self, rooms: Rooms) -> None:
         self._rooms = rooms
+        self._preflight = Preflight(rooms.settings, rooms.datasets, rooms.store, Looks())
         self._watchers = threading.BoundedSemaphore(WATCHERS)
 
     def StartJob(self, request: pb.StartJobRequest, context: grpc.ServicerContext) -> pb.StartJobResponse:
         parameters = resolved(request.parameters, self._rooms.settings, self._rooms.registry.get)
+        version = self._version(request)
+        self._preflight.refuse_errors(parameters, version)
+        values = MessageToDict(parameters, preserving_proto_field_name=True, always_print_fields_with_no_presence=True)
+        job = self._rooms.jobs.submit(request.project_id, request.version_id, values, request.priority)
+        return pb.StartJobResponse(job=self._message(job.id))
+
+    def CheckTraining(
+        self, request: pb.CheckTrainingRequest, context: grpc.ServicerContext
+    ) -> pb.CheckTrainingResponse:
+        parameters = resolved(request.parameters, self._rooms.settings, self._rooms.registry.get)
+        return self._preflight.check(parameters, self._version(request))
+
+    def _version(self, request: pb.StartJobRequest | pb.CheckTrainingRequest) -> collector_pb2.DatasetVersion:
+        """FailedPrecondition for one of another project."""
         version = self._rooms.datasets.version(request.version_id)
         if version.project_id != request.project_id:
             raise FailedPrecondition(
@@ -68,10 +86,7 @@ class TrainingService(trainer_pb2_grpc.TrainingServiceServicer):
                 f"Data set version {request.version_id} does not belong to project {request.project_id}.",
                 fix="Choose a version of the same project.",
             )
-        advice.check_network(parameters, version)
-        values = MessageToDict(parameters, preserving_proto_field_name=True, always_print_fields_with_no_presence=True)
-        job = self._rooms.jobs.submit(request.project_id, request.version_id, values, request.priority)
-        return pb.StartJobResponse(job=self._message(job.id))
+        return version
 
     def ProposeNetworks(
         self, request: pb.ProposeNetworksRequest, context: grpc.ServicerContext

@@ -22,7 +22,7 @@ from services.rpc.boardloop.deployer.v1 import deployer_pb2_grpc as dg
 from services.rpc.boardloop.trainer.v1 import trainer_pb2 as t
 from services.rpc.boardloop.trainer.v1 import trainer_pb2_grpc as tg
 from tests.gateway.canned_fidelity import canned_fidelity, canned_report
-from tests.gateway.canned_networks import canned_estimate, canned_networks
+from tests.gateway.canned_networks import canned_check, canned_estimate, canned_networks
 
 LABELS = ["functional", "defective"]
 TARGET = "k210-kmodel-v3"
@@ -219,6 +219,7 @@ class Trainer(tg.TrainingServiceServicer, tg.ModelServiceServicer):
         self.jobs: dict[str, t.Job] = {}
         self.models: dict[str, t.Model] = {}
         self.conversion = t.ConvertModelRequest()
+        self.problems: list[t.TrainingProblem] = []
 
     def advance(self, job: str, epochs: int) -> None:
         """So many epochs are trained."""
@@ -265,6 +266,9 @@ class Trainer(tg.TrainingServiceServicer, tg.ModelServiceServicer):
         job.parameters.epochs = job.parameters.epochs or 15
         self.jobs[job.id] = job
         return t.StartJobResponse(job=job)
+
+    def CheckTraining(self, request: t.CheckTrainingRequest, context: Any) -> t.CheckTrainingResponse:
+        return canned_check(request, self.problems)
 
     def ProposeNetworks(self, request: t.ProposeNetworksRequest, context: Any) -> t.ProposeNetworksResponse:
         return canned_networks(request.target)

@@ -44,3 +44,17 @@ def _estimate(
         file_bytes=file, ram_bytes=file and file + 1016, ram_budget_bytes=BUDGET, refusal=refusal,
         oversize=file > BUDGET,
     )  # fmt: skip
+
+
+def canned_check(request: t.CheckTrainingRequest, problems: list[t.TrainingProblem]) -> t.CheckTrainingResponse:
+    """Of 71 and 18 pictures, at 40 pictures a second."""
+    return t.CheckTrainingResponse(
+        parameters=request.parameters,
+        notes=[t.ParameterNote(name="epochs", value=str(request.parameters.epochs), sentence="How often.")],
+        labels=[
+            t.SplitCount(label="functional", train=47, validation=12),
+            t.SplitCount(label="defective", train=24, validation=6),
+        ],
+        problems=problems, pictures=89, examined=89, images_per_second=40.0, seconds=26.6,
+        disk_needed_bytes=41 << 20, disk_free_bytes=90 << 30,
+    )  # fmt: skip

@@ -18,6 +18,7 @@ from services.common.errors import FailedPrecondition
 from services.gateway.service import Gateway
 from services.rpc.boardloop.collector.v1 import collector_pb2 as c
 from services.rpc.boardloop.deployer.v1 import deployer_pb2 as d
+from services.rpc.boardloop.trainer.v1 import trainer_pb2 as t
 from tests.browser import Tab, open_tab
 from tests.gateway.canned import BOARDS, World, cell_jpeg, converted
 from tests.gateway.conftest import PASSWORD, make_token, settings_for
@@ -550,3 +551,25 @@ def test_a_click_takes_a_proposed_network_and_the_estimate_follows_the_form(tab:
     expect(tab.at("job-view")).to_be_visible()
     asked = next(reversed(site.world.trainer.jobs.values())).parameters
     assert (asked.backbone, asked.input_size) == ("mobilenet_v1_0.5", 224)
+
+
+def test_the_check_shows_problems_and_an_error_keeps_the_training_from_starting(tab: Tab, site: Site) -> None:
+    trainer = site.world.trainer
+    facts = {"most": "functional", "least": "defective", "ratio": "3.2"}
+    warning = t.TrainingProblem(severity=t.SEVERITY_WARNING, code="imbalance", facts=facts)
+    error = t.TrainingProblem(severity=t.SEVERITY_ERROR, code="of_tomorrow", message="It rains.", fix="Wait.")
+    trainer.problems = [error, warning]
+    tab.go(f"/projects/{site.project}/training")
+    before = len(trainer.jobs)
+    tab.at("train-start").click()
+    expect(tab.at("problem")).to_have_count(2)
+    expect(tab.at("problem").first).to_contain_text("It rains.")
+    expect(tab.at("problem").last).to_contain_text("3.2 times as many of functional as of defective")
+    expect(tab.at("preflight-counts")).to_contain_text("defective")
+    assert len(trainer.jobs) == before
+    trainer.problems = [warning]
+    tab.at("train-check").click()
+    expect(tab.at("problem")).to_have_count(1)
+    tab.at("train-start").click()
+    expect(tab.at("job")).to_have_count(before + 1)
+    trainer.problems = []

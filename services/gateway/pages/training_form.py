@@ -10,6 +10,7 @@ from nicegui import ui
 from services.common.errors import BoardloopError
 from services.gateway.pages.layout import Page, button, html, mark
 from services.gateway.pages.network_picker import NetworkPicker, backbone_name
+from services.gateway.pages.preflight_panel import PreflightPanel
 from services.gateway.pages.training_fields import AdvancedFields
 from services.gateway.upstream import ask
 from services.rpc.boardloop.collector.v1 import collector_pb2 as collector
@@ -83,6 +84,8 @@ class TrainingForm:
         for field in (self._version, self._target, self._backbone, self._input):
             field.on_value_change(self._page.action(self._weigh))
         ui.timer(0.1, self._load_targets, once=True)
+        self._preflight = PreflightPanel(self._page)
+        button(t("preflight.ui.check"), "plain", self._page.action(self._check), icon="fact_check", test="train-check")
         start = button(
             t("training.start"), "primary", self._page.action(self._start), icon="play_arrow", test="train-start"
         )
@@ -157,8 +160,15 @@ class TrainingForm:
         first = next(iter(options), None)
         self._version.set_options(options, value=keep or (self._wanted if self._wanted in options else first))
 
-    async def _start(self) -> None:
-        parameters = trainer.TrainingParameters(
+    async def _check(self) -> None:
+        await self._preflight.check(
+            trainer.CheckTrainingRequest(
+                project_id=self._project.id, version_id=str(self._version.value), parameters=self._parameters()
+            )
+        )
+
+    def _parameters(self) -> trainer.TrainingParameters:
+        return trainer.TrainingParameters(
             backbone=str(self._backbone.value),
             input_size=int(self._input.value or 0),
             epochs=int(self._epochs.value or 0),
@@ -170,9 +180,14 @@ class TrainingForm:
             max_accuracy_drop=None if self._drop.value is None else float(self._drop.value) / 100,
             **self._advanced.values(),
         )
-        request = trainer.StartJobRequest(
-            project_id=self._project.id, version_id=str(self._version.value), parameters=parameters
-        )
+
+    async def _start(self) -> None:
+        """Only what the check has no error about; the trainer refuses such a start by itself, too."""
+        project, version, parameters = self._project.id, str(self._version.value), self._parameters()
+        checked = trainer.CheckTrainingRequest(project_id=project, version_id=version, parameters=parameters)
+        if not await self._preflight.check(checked):
+            return
+        request = trainer.StartJobRequest(project_id=project, version_id=version, parameters=parameters)
         answer = await ask(self._page.upstream.training.StartJob(request))
         self._page.context.live.jobs(self._project.id).refresh()
         self._started(answer.job.id)
