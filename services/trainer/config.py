@@ -44,6 +44,7 @@ class TrainingConfig(Changes):
     keep: Literal["best", "last"] = "best"
     freeze: float = Field(default=0.0, ge=0, le=1)
     distil: Backbone | Literal[""] = ""
+    qat_epochs: int = Field(default=0, ge=0, le=100)
     skip_unreadable: bool = False
     seed: int = Field(default=0, ge=0, lt=2**31)
     threads: int = Field(default=0, ge=0, le=256)

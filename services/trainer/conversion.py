@@ -2,11 +2,13 @@
 
     best.pt ──► float logits of the validation split ──► evaluation.json
        └──► graph ──► convert, calibrated on pictures of the TRAIN split ──► converted/TARGET/<file>
+                         │        once more with the weights of quantised.pt, when there are any: the better is kept
                          └──► simulate the whole validation split ──► converted/TARGET/result.json, golden.npz
                                   └──► fidelity: a drop over the limit of conversion.json fails here
 
 The second child process of a job, so that a converter that crashes takes nothing with it. It prints JSON events like
 services.trainer.loop: {"type": "evaluated", accuracy} · {"type": "progress", stage, done, total} · {"type": "done"}.
+What the fine-tuning brought is a {"type": "log", message}.
 `check` tries whether the chip can run such a network at all, before anybody waits for a training.
 """
 
@@ -18,6 +20,7 @@ import os
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,9 +35,11 @@ from services.trainer.config import parse_config
 from services.trainer.convert import ConvertedModel, convert
 from services.trainer.evaluate import Evaluation, evaluate
 from services.trainer.fidelity import Fidelity, Samples, check_drop, compare, simulate
+from services.trainer.graph import Graph
 from services.trainer.loop import Checkpoint, load_checkpoint, predict
 from services.trainer.model import Classifier, to_graph
 from services.trainer.pictures import Item, Pictures, read_items, read_labels
+from services.trainer.quantisation.choice import Candidate, better
 from services.trainer.registry import ConversionResult, Golden
 
 __all__ = ["check", "finish"]
@@ -62,14 +67,21 @@ def finish(folder: Path, target: str, emit: Emit) -> ConversionResult:
     options = chosen.options()
     train = [item for item in items if item.split == "train"]
     calibration = _images(folder, _spread(train, options.max_calibration_images), kept)
-    emit(_progress(f"converting for {target}", 0, len(images)))
-    model = convert(graph, target, calibration, options)
-    simulated = simulate(
-        model, images, lambda done: emit(_progress(f"simulating {model.file_name}", done, len(images)))
-    )
+
+    def build(network: Graph) -> Candidate:
+        emit(_progress(f"converting for {target}", 0, len(images)))
+        model = convert(network, target, calibration, options)
+        tell = partial(_progress, f"simulating {model.file_name}", total=len(images))
+        return Candidate(network, model, simulate(model, images, lambda done: emit(tell(done))))
+
+    def accuracy(outputs: npt.NDArray[np.float32]) -> float:
+        return _evaluated(outputs, validation, kept.labels).accuracy
+
+    best = better(folder, build(graph), build, accuracy, "accuracy", partial(_log, emit))
+    model, simulated = best.model, best.outputs
     samples = Samples([item.id for item in validation], [item.label for item in validation])
     fidelity = compare(graph, model.report, logits, simulated, samples, chosen.max_accuracy_drop)
-    check_drop(blamed(fidelity, graph, calibration, options))
+    check_drop(blamed(fidelity, best.graph, calibration, options))
     result = _result(model, _evaluated(simulated, validation, kept.labels), fidelity)
     out = folder / "converted" / target
     out.mkdir(parents=True, exist_ok=True)
@@ -115,6 +127,10 @@ def _evaluated(logits: npt.NDArray[np.float32], items: list[Item], labels: tuple
 
 def _progress(stage: str, done: int, total: int) -> dict[str, Any]:
     return {"type": "progress", "stage": stage, "done": done, "total": total}
+
+
+def _log(emit: Emit, message: str) -> None:
+    emit({"type": "log", "message": message})
 
 
 def _result(model: ConvertedModel, evaluation: Evaluation, fidelity: Fidelity) -> ConversionResult:

@@ -35,6 +35,7 @@ __all__ = [
     "Layer",
     "MaxPool",
     "Softmax",
+    "activate",
     "output_shape",
     "run_layer",
 ]
@@ -336,21 +337,22 @@ def run_layer(layer: Layer, x: torch.Tensor, other: torch.Tensor | None = None) 
         case Conv():
             groups = layer.weight.shape[0] if layer.depthwise else 1
             y = F.conv2d(x, tensor(layer.weight), tensor(layer.bias), layer.stride, layer.padding, groups=groups)
-            return _activate(layer.activation, y)
+            return activate(layer.activation, y)
         case Add():
             assert other is not None
-            return _activate(layer.activation, x + other)
+            return activate(layer.activation, x + other)
         case MaxPool():
             return F.max_pool2d(x, layer.size, layer.stride)
         case GlobalAveragePool():
             return x.mean((2, 3))
         case FullyConnected():
-            return _activate(layer.activation, F.linear(x.flatten(1), tensor(layer.weight), tensor(layer.bias)))
+            return activate(layer.activation, F.linear(x.flatten(1), tensor(layer.weight), tensor(layer.bias)))
         case Softmax():
             return torch.softmax(x, 1)
 
 
-def _activate(activation: Activation, x: torch.Tensor) -> torch.Tensor:
+def activate(activation: Activation, x: torch.Tensor) -> torch.Tensor:
+    """The function of a layer's activation on any tensor."""
     import torch.nn.functional as F
 
     functions: dict[str, Any] = {"none": lambda t: t, "relu": F.relu, "relu6": F.relu6}

@@ -3,6 +3,7 @@
     JOB_DIR/config.json  TrainingConfig  ──►  stdout   one JSON event a line
     JOB_DIR/items.json, images/          ──►  last.pt  after every epoch: a run started again goes on from it
                                          ──►  best.pt  the epoch with the best validation accuracy (or the last one)
+                                         ──►  quantised.pt  with qat_epochs: its weights fine-tuned for TARGET
 
 Events: {"type": "log", message}
         {"type": "step", epoch, epochs, step, steps, validation, loss, lr, images_per_s, seconds_left}
@@ -45,8 +46,9 @@ from services.trainer.children import error_event
 from services.trainer.config import TrainingConfig, parse_config
 from services.trainer.device import autocast, choose_device, device_words, moved
 from services.trainer.distillation import distilled, soft_loss
-from services.trainer.model import Classifier, normalised
+from services.trainer.model import Classifier, normalised, to_graph
 from services.trainer.pictures import Pictures, read_items, read_labels
+from services.trainer.quantisation.tune import more_epochs, tune
 from services.trainer.schedule import Pace, batches, class_weights, learning_rate, make_optimizer
 from services.trainer.starting import Frozen, start
 
@@ -80,16 +82,23 @@ class Data:
         return cls(*part("train"), *part("validation"), labels)
 
 
-def train(folder: Path, emit: Emit, stopping: Callable[[], bool] = lambda: False) -> None:
-    """Train on the job folder as described above. Raises BoardloopError in the words a person reads."""
+def train(folder: Path, emit: Emit, stopping: Callable[[], bool] = lambda: False, target: str = "") -> None:
+    """Train on the job folder as described above. Raises BoardloopError in the words a person reads.
+
+    `target`: what `qat_epochs` of the configuration fine-tune for.
+    """
     config = parse_config((folder / "config.json").read_text())
     torch.set_num_threads(config.threads or os.cpu_count() or 1)
     data = Data.read(folder, config)
+    tell = more_epochs(emit, config)
     if config.distil:
-        distilled(folder, config, data, emit, stopping, fit)
+        distilled(folder, config, data, tell, stopping, fit)
     else:
-        fit(folder, config, data, emit, stopping)
+        fit(folder, config, data, tell, stopping)
     kept = load_checkpoint(folder / "best.pt")
+    if target and config.qat_epochs and not stopping():
+        graph = to_graph(kept.model, kept.labels, config.input_size)
+        tune(folder, graph, target, config, data.pictures, emit, stopping)
     emit({"type": "done", "epoch": kept.epoch, "val_accuracy": kept.val_accuracy, "stopped": stopping()})
 
 
@@ -216,7 +225,7 @@ def main(folder: Path, target: str = "") -> int:
             from services.trainer.conversion import check  # it imports this module
 
             check(folder, target)
-        train(folder, emit, lambda: bool(stop))
+        train(folder, emit, lambda: bool(stop), target)
     except BoardloopError as error:
         emit(error_event(error))
         return 1

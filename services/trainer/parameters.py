@@ -14,6 +14,7 @@ from services.trainer.augmentation.changes import Changes
 from services.trainer.choices import Choices, check_target
 from services.trainer.config import TrainingConfig, field_faults
 from services.trainer.models import Model
+from services.trainer.quantisation import check_tunable
 from services.trainer.settings import TrainerSettings
 from services.trainer.weights import fetch_default, local_copy
 
@@ -35,7 +36,7 @@ MODEL = "model:"  # and the id of a registered model
 # fields of the contract that are TrainingConfig's under the same name; "" and an absent value are its default
 _SETTINGS = (
     "optimizer", "schedule", "final_learning_rate", "warmup_epochs", "weight_decay", "label_smoothing", "dropout",
-    "ema", "patience", "keep", "freeze", "balance_classes", "distil", "skip_unreadable", *Changes.model_fields,
+    "ema", "patience", "keep", "freeze", "balance_classes", "distil", "qat_epochs", "skip_unreadable", *Changes.model_fields,
 )  # fmt: skip
 IMAGENET = "imagenet"
 NONE = "none"
@@ -148,6 +149,8 @@ def check_weights(weights: str, settings: TrainerSettings) -> None:
 def _check_fit(parameters: trainer_pb2.TrainingParameters, start: Model | None) -> None:
     """InvalidInput for a file or model of one network to start another one from."""
     backbone = parameters.backbone
+    if parameters.qat_epochs:
+        check_tunable(parameters.target)
     if parameters.weights.startswith(MODEL):
         if start is not None and start.backbone != backbone:
             raise InvalidInput(

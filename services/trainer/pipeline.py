@@ -205,6 +205,8 @@ class Pipeline:
                 model = self._register(job, asked, folder)
                 line = f"Registered model {model.id}: accuracy {event['accuracy']:.3f} in float."
                 self._store.change(job.id, model_id=model.id, line=line)
+            elif event["type"] == "log":
+                self._store.change(job.id, line=event["message"])
             elif event["type"] == "progress":
                 share = event["done"] / event["total"]
                 left = (time.monotonic() - began) * (1 - share) / share if share else 0.0

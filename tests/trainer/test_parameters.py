@@ -106,6 +106,12 @@ def test_a_setting_out_of_range_is_named(settings: TrainerSettings, name: str, v
     assert caught.value.reason == "TRAINING_PARAMETERS"
 
 
+def test_fine_tuning_in_8_bits_for_a_chip_in_float_is_refused(settings: TrainerSettings) -> None:
+    with pytest.raises(InvalidInput, match="web-onnx") as caught:
+        resolved(trainer_pb2.TrainingParameters(qat_epochs=2, target="web-onnx"), settings)
+    assert caught.value.reason == "QAT_TARGET"
+
+
 def registered(model_id: str) -> Model:
     return Model(id=model_id, backbone="tiny_cnn", input_size=160)
 

@@ -79,6 +79,11 @@ TRAINING: dict[str, tuple[str, str]] = {
         "先训练更大的网络，再由它教这个网络，更好才保留：共三次训练；默认无。",
     ),
     "training.distil_none": ("None", "无"),
+    "training.qat_epochs": ("Fine-tuning in 8 bits, epochs", "8 位微调轮数"),
+    "training.qat_epochs_help": (
+        "After the training the network practises the chip's rounding; the file is kept if better; default 0: none.",
+        "训练后让网络适应芯片的 8 位取整，转换文件更好才保留；默认 0：不微调。",
+    ),
     "training.flip_horizontal": ("Mirror left and right", "左右翻转"),
     "training.flip_horizontal_help": (
         "At random; default on. Switch off when left and right mean something.",
