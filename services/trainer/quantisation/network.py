@@ -49,7 +49,7 @@ class _Steps:
 
 
 class QuantisedNetwork(nn.Module):
-    """Images (n, c, h, w), normalised, to the graph's output (n, …) as the scheme's chip would round it.
+    """Images (n, c, h, w), normalised, to the graph's output (n, …), as the scheme's chip rounds and in float.
 
     `set_ranges` must come first, and again when the weights have moved. A batch needs several pictures: means are its.
     """
@@ -74,7 +74,7 @@ class QuantisedNetwork(nn.Module):
             bias = torch.from_numpy(np.array(layer.bias, np.float32))
             self.biases.append(nn.Parameter(bias / self._buffer("length", place)))
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         graph, scheme = self._graph, self._scheme
         plain, chip = {-1: x}, {-1: x}
         for i, layer in enumerate(graph.layers):
@@ -85,7 +85,8 @@ class QuantisedNetwork(nn.Module):
                 if source >= 0 and self._last[source] == i:
                     del plain[source], chip[source]
         last = len(graph.layers) - 1
-        return self._steps[last].rounded(chip[last]) if scheme.rounds_output(graph.layers[last]) else chip[last]
+        output = self._steps[last].rounded(chip[last]) if scheme.rounds_output(graph.layers[last]) else chip[last]
+        return output, plain[last]
 
     def in_float(self, x: Tensor) -> Tensor:
         """As `forward`, without any rounding and without gradients."""
@@ -102,8 +103,10 @@ class QuantisedNetwork(nn.Module):
         layers = list(self._graph.layers)
         with torch.no_grad():
             for i in self._place:
+                layer = layers[i]
+                assert isinstance(layer, Conv | FullyConnected)
                 weight, bias = (value.cpu().numpy().copy() for value in self._weights(i, rounding=False))
-                layers[i] = replace(layers[i], weight=weight, bias=bias)  # type: ignore[type-var]
+                layers[i] = replace(layer, weight=weight, bias=bias)
         return replace(self._graph, layers=tuple(layers))
 
     def _float(self, x: Tensor, look: Callable[[int, Tensor], None] = lambda i, y: None) -> Tensor:

@@ -3,7 +3,8 @@
 pictures of the train split, changed at random ──┬─► the float network ──────────► answers ─┐
                                                  └─► the same network, rounding ─► answers ─┴─► squared error ─► AdamW
 
-The float network is the only teacher: what is wanted is its answers in 8 bits, so labels and boxes are not needed.
+The float network is the only teacher: what is wanted is its answers in 8 bits, so labels and boxes are not needed. The
+weights must also give those answers without rounding, since the converters correct towards what they give in float.
 The file holds the weights after the last finished epoch, and until the end what a run started again goes on with.
 """
 
@@ -33,7 +34,7 @@ from services.trainer.schedule import Pace, batches
 __all__ = ["FILE", "more_epochs", "tune", "tuned_graph"]
 
 FILE = "quantised.pt"
-RATE = 5e-4  # of a channel's own size a step, falling along a cosine
+RATE = 1.5e-3  # of a channel's own size a step, over all layers together: their changes multiply; falls along a cosine
 CALIBRATION_PICTURES = 32
 _MAX_GRADIENT = 5.0
 _TINY = 1e-6
@@ -59,6 +60,7 @@ def tune(
     network = QuantisedNetwork(graph, SCHEMES[target]).to(device)
     teacher = QuantisedNetwork(graph, SCHEMES[target]).to(device).requires_grad_(False)
     optimizer = torch.optim.AdamW(network.parameters(), lr=RATE, weight_decay=0.0)
+    rate = RATE / max(len(network.weights), 1)
     source = _source(folder, target)
     done = _resumed(folder / FILE, source, config, network, optimizer)
     chosen = np.linspace(0, len(pictures) - 1, min(len(pictures), CALIBRATION_PICTURES)).round().astype(int)
@@ -75,18 +77,24 @@ def tune(
                 emit(_log(f"Stopped in quantisation-aware epoch {epoch + 1}."))
                 return
             share = (epoch + (step - 1) / steps) / config.qat_epochs
-            lr = RATE * 0.5 * (1 + math.cos(math.pi * share))
+            lr = rate * 0.5 * (1 + math.cos(math.pi * share))
             for group in optimizer.param_groups:
                 group["lr"] = lr
             x = moved(torch.from_numpy(pictures[indices.tolist()]), device).float() / 255
             x = normalised(augmented(x, config, generator) * 255)
-            loss = ((network(x) - teacher.in_float(x)).square() / unit).mean()
+            wanted = teacher.in_float(x)
+            missed, drifted = (((answers - wanted).square() / unit).mean() for answers in network(x))
+            loss = missed + drifted
             optimizer.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             torch.nn.utils.clip_grad_norm_(network.parameters(), _MAX_GRADIENT)
             optimizer.step()
-            total, count = total + loss.item() * len(indices), count + len(indices)
-            now = {"epoch": config.epochs + epoch + 1, "epochs": config.epochs + config.qat_epochs, "step": step}
+            total, count = total + missed.item() * len(indices), count + len(indices)
+            now: dict[str, Any] = {
+                "epoch": config.epochs + epoch + 1,
+                "epochs": config.epochs + config.qat_epochs,
+                "step": step,
+            }
             now |= {"steps": steps, "validation": 0, "lr": lr, **pace.after(len(indices))}
             if pace.due():
                 emit({"type": "step", "loss": total / count, **now})
