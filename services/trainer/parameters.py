@@ -36,7 +36,8 @@ MODEL = "model:"  # and the id of a registered model
 # fields of the contract that are TrainingConfig's under the same name; "" and an absent value are its default
 _SETTINGS = (
     "optimizer", "schedule", "final_learning_rate", "warmup_epochs", "weight_decay", "label_smoothing", "dropout",
-    "ema", "patience", "keep", "freeze", "balance_classes", "distil", "qat_epochs", "skip_unreadable", *Changes.model_fields,
+    "ema", "patience", "keep", "freeze", "balance_classes", "distil", "qat_epochs", "skip_unreadable",
+    *Changes.model_fields,
 )  # fmt: skip
 IMAGENET = "imagenet"
 NONE = "none"

@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from services.trainer.augment import augmented
+from services.trainer.augmentation import augmented
 from services.trainer.config import TrainingConfig
 from services.trainer.device import choose_device, moved
 from services.trainer.graph import Conv, FullyConnected, Graph
