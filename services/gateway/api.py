@@ -11,6 +11,8 @@ from services.gateway.rest import (
     archives,
     boards,
     captures,
+    cards,
+    evaluations,
     jobs,
     models,
     networks,
@@ -32,11 +34,15 @@ TAGS = [
     {"name": "versions", "description": "Frozen data sets with their split"},
     {"name": "jobs", "description": "Training"},
     {"name": "models", "description": "Figures, files, conversion, prediction"},
+    {"name": "evaluations", "description": "A model on any data set version: figures, pictures right and wrong"},
     {"name": "boards", "description": "Pairing, state, results"},
     {"name": "releases", "description": "A signed, encrypted model on its way to boards"},
     {"name": "status", "description": "Which services answer"},
 ]
-RESOURCES = (projects, captures, archives, versions, jobs, preflight, networks, models, boards, releases, status)
+RESOURCES = (
+    projects, captures, archives, versions, jobs, preflight, networks, models, cards, evaluations, boards, releases,
+    status,
+)  # fmt: skip
 
 
 def build_api(settings: GatewaySettings) -> FastAPI:

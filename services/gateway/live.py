@@ -150,6 +150,16 @@ class Live:
         request = trainer.ListModelsRequest(project_id=project)
         return self._feed("models", project, lambda: ask(self._up.models.ListModels(request)), 3.0)
 
+    def evaluations(self, model: str) -> Feed[trainer.ListEvaluationsResponse]:
+        """Evaluations of a model, without their curves."""
+        request = trainer.ListEvaluationsRequest(model_id=model)
+        return self._feed("evaluations", model, lambda: ask(self._up.evaluations.ListEvaluations(request)), 2.0)
+
+    def evaluation(self, evaluation: str) -> Feed[trainer.GetEvaluationResponse]:
+        """One evaluation with all its figures."""
+        request = trainer.GetEvaluationRequest(evaluation_id=evaluation)
+        return self._feed("evaluation", evaluation, lambda: ask(self._up.evaluations.GetEvaluation(request)), 1.0)
+
     def boards(self, project: str) -> Feed[deployer.ListBoardsResponse]:
         """Boards with state and update progress."""
         request = deployer.ListBoardsRequest(project_id=project)

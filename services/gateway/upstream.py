@@ -36,6 +36,7 @@ class Upstream:
         self.datasets = collector_grpc.DatasetServiceStub(collector)
         self.training = trainer_grpc.TrainingServiceStub(trainer)
         self.models = trainer_grpc.ModelServiceStub(trainer)
+        self.evaluations = trainer_grpc.EvaluationServiceStub(trainer)
         self.boards = deployer_grpc.BoardServiceStub(deployer)
         self.releases = deployer_grpc.ReleaseServiceStub(deployer)
 

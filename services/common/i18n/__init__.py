@@ -8,6 +8,7 @@ from typing import Literal
 from services.common.i18n.boxes import BOXES
 from services.common.i18n.changes import CHANGES
 from services.common.i18n.console import CONSOLE
+from services.common.i18n.evaluation import EVALUATION
 from services.common.i18n.fidelity import FIDELITY
 from services.common.i18n.pages import PAGES
 from services.common.i18n.preflight import PREFLIGHT
@@ -19,14 +20,9 @@ Language = Literal["en", "zh"]
 LANGUAGES: dict[Language, str] = {"en": "English", "zh": "中文"}
 
 CATALOGUE: dict[str, tuple[str, str]] = {
-    **PAGES,
-    **BOXES,
-    **CONSOLE,
-    **FIDELITY,
-    **TRAINING,
-    **PREFLIGHT,
-    **CHANGES,
-}
+CATALOGUE: dict[str, tuple[str, str]] = {
+    **PAGES, **BOXES, **CONSOLE, **FIDELITY, **TRAINING, **PREFLIGHT, **CHANGES, **EVALUATION,
+}  # fmt: skip
 """Key -> English, Chinese."""
 
 

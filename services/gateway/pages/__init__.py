@@ -13,6 +13,7 @@ from services.gateway.pages import account as account
 from services.gateway.pages import boards as boards
 from services.gateway.pages import boxes as boxes
 from services.gateway.pages import datasets as datasets
+from services.gateway.pages import evaluation as evaluation
 from services.gateway.pages import fidelity as fidelity
 from services.gateway.pages import login as login
 from services.gateway.pages import models as models

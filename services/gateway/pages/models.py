@@ -9,6 +9,7 @@ from fastapi.responses import RedirectResponse
 from nicegui import ui
 
 from services.gateway.pages.convert_dialog import convert_dialog
+from services.gateway.pages.evaluation_panel import ModelPanels
 from services.gateway.pages.layout import Page, button, empty, find_project, html, mark, open_page
 from services.gateway.pages.matrix import class_table, confusion_matrix
 from services.gateway.pages.release_dialog import releasable, release_dialog
@@ -46,6 +47,7 @@ class Models:
         self._place = place
         self._chosen = chosen
         self._models: list[trainer.Model] = []
+        self._panels = ModelPanels(page)
 
     async def show(self, answer: trainer.ListModelsResponse) -> None:
         """Draws everything anew: models change rarely."""
@@ -72,6 +74,7 @@ class Models:
                     self._figures(model)
                     self._confusions(model)
                     self._wrong(model)
+                    self._panels.show(model)
 
     def _row(self, model: trainer.Model, here: bool) -> None:
         row = ui.element("button").classes("pick on" if here else "pick")
