@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import UTC
+
 from google.protobuf.json_format import MessageToDict
 
+from services.common.fidelity_view import percent
 from services.common.i18n import Translator
-from services.gateway.pages.words import date, kilobytes, percent
 from services.rpc.boardloop.trainer.v1 import trainer_pb2 as pb
 
 __all__ = ["card_facts", "card_markdown", "card_measures", "card_parameters"]
@@ -29,7 +31,7 @@ def card_facts(card: pb.ModelCard, t: Translator) -> Rows:
         (t("card.network"), f"{model.backbone}, {model.input_size} × {model.input_size}"),
         (t("card.labels"), ", ".join(model.labels)),
         (t("card.data"), data),
-        (t("card.made"), date(model.created_at)),
+        (t("card.made"), model.created_at.ToDatetime(UTC).strftime("%Y-%m-%d %H:%M UTC")),
         (t("card.code"), card.code_version or t("card.unknown")),
         (t("card.licence"), model.weights_source or t("card.unknown")),
         (t("card.lineage"), " ← ".join(_generation(one) for one in card.lineage)),
@@ -45,9 +47,9 @@ def card_measures(card: pb.ModelCard, t: Translator) -> list[tuple[str, str, str
     """What was measured, where: (model, on what, figure, pictures)."""
     own = t("card.own_validation")
     rows = [(t("models.float"), own, *_figures(card.model.evaluation))]
-    rows += [
-        (f"{file.target}, {kilobytes(file.size_bytes)}", own, *_figures(file.evaluation)) for file in card.model.files
-    ]
+    for file in card.model.files:
+        kibibytes = f"{file.size_bytes / 1024:,.0f} KiB"
+        rows.append((f"{file.target}, {kibibytes}", own, *_figures(file.evaluation)))
     for one in card.evaluations:
         where = t("card.evaluated_on", version=one.version_id, part=t(f"evaluation.part.{one.part}"))
         rows.append((one.target or t("models.float"), where, *_figures(one.figures)))

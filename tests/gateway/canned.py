@@ -21,6 +21,8 @@ from services.rpc.boardloop.deployer.v1 import deployer_pb2 as d
 from services.rpc.boardloop.deployer.v1 import deployer_pb2_grpc as dg
 from services.rpc.boardloop.trainer.v1 import trainer_pb2 as t
 from services.rpc.boardloop.trainer.v1 import trainer_pb2_grpc as tg
+from services.trainer.evaluation.answers import Answers
+from tests.gateway.canned_evaluations import CannedEvaluations
 from tests.gateway.canned_fidelity import canned_fidelity, canned_report
 from tests.gateway.canned_networks import canned_check, canned_estimate, canned_networks
 
@@ -212,7 +214,7 @@ class Collector(cg.ProjectServiceServicer, cg.CaptureServiceServicer, cg.Dataset
         raise NotFound("UNKNOWN_VERSION", "The gateway never asks for this.")
 
 
-class Trainer(tg.TrainingServiceServicer, tg.ModelServiceServicer):
+class Trainer(CannedEvaluations, tg.TrainingServiceServicer, tg.ModelServiceServicer):
     """Jobs that move when a test says so, and one model per job that is done."""
 
     def __init__(self) -> None:
@@ -220,6 +222,8 @@ class Trainer(tg.TrainingServiceServicer, tg.ModelServiceServicer):
         self.models: dict[str, t.Model] = {}
         self.conversion = t.ConvertModelRequest()
         self.problems: list[t.TrainingProblem] = []
+        self.evaluations: dict[str, t.EvaluationJob] = {}
+        self.answers: dict[str, Answers] = {}
 
     def advance(self, job: str, epochs: int) -> None:
         """So many epochs are trained."""
@@ -356,6 +360,18 @@ class Trainer(tg.TrainingServiceServicer, tg.ModelServiceServicer):
 
     def GetGolden(self, request: t.GetGoldenRequest, context: Any) -> t.GetGoldenResponse:
         raise NotFound("UNKNOWN_MODEL", "The gateway never asks for this.")
+
+    def GetModelCard(self, request: t.GetModelCardRequest, context: Any) -> t.GetModelCardResponse:
+        model = self.GetModel(t.GetModelRequest(model_id=request.model_id), context).model
+        first = t.Ancestor(model_id="0" * 12, name="solar-cells-0", version_id=model.version_id, weights="imagenet")
+        mine = t.Ancestor(model_id=model.id, name=model.name, version_id=model.version_id, weights="model:" + "0" * 12)
+        done = [one for one in self.evaluations.values() if one.model_id == model.id and one.figures.images]
+        card = t.ModelCard(
+            model=model, parameters=self.jobs[model.job_id].parameters, code_version="git 0123456789ab",
+            lineage=[mine, first], version_number=1, train_count=70, validation_count=18, version_sha256="9f" * 32,
+            evaluations=done,
+        )  # fmt: skip
+        return t.GetModelCardResponse(card=card)
 
     def _job(self, job: str) -> t.Job:
         if job not in self.jobs:
@@ -513,7 +529,7 @@ class World:
         server = RpcServer(name, f"127.0.0.1:{self.ports[name]}", self._key)
         rooms: dict[str, tuple[object, Any, list[str]]] = {
             "collector": (self.collector, cg, ["ProjectService", "CaptureService", "DatasetService"]),
-            "trainer": (self.trainer, tg, ["TrainingService", "ModelService"]),
+            "trainer": (self.trainer, tg, ["TrainingService", "ModelService", "EvaluationService"]),
             "deployer": (self.deployer, dg, ["BoardService", "ReleaseService"]),
         }
         servicer, module, services = rooms[name]

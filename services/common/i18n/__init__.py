@@ -20,7 +20,6 @@ Language = Literal["en", "zh"]
 LANGUAGES: dict[Language, str] = {"en": "English", "zh": "中文"}
 
 CATALOGUE: dict[str, tuple[str, str]] = {
-CATALOGUE: dict[str, tuple[str, str]] = {
     **PAGES, **BOXES, **CONSOLE, **FIDELITY, **TRAINING, **PREFLIGHT, **CHANGES, **EVALUATION,
 }  # fmt: skip
 """Key -> English, Chinese."""
