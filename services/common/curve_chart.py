@@ -8,8 +8,8 @@ from html import escape
 
 __all__ = ["Line", "curve_chart"]
 
-WIDTH, HEIGHT = 560, 330
-_LEFT, _TOP, _RIGHT, _BOTTOM = 44, 10, 548, 288
+WIDTH, HEIGHT = 560, 340
+_LEFT, _TOP, _RIGHT, _BOTTOM = 44, 26, 540, 298
 _TICKS = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 
@@ -48,7 +48,7 @@ def _axes(across: str, up: str) -> str:
         )
     middle = (_LEFT + _RIGHT) / 2
     parts.append(f'<text x="{middle}" y="{HEIGHT - 6}" text-anchor="middle">{escape(across)}</text>')
-    parts.append(f'<text x="{_LEFT + 6}" y="{_TOP + 14}">{escape(up)}</text>')
+    parts.append(f'<text x="{_LEFT}" y="{_TOP - 14}">{escape(up)}</text>')
     return "".join(parts)
 
 

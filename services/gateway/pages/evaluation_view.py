@@ -164,7 +164,7 @@ def _words(outcome: pb.Outcome, t: Translator) -> str:
     parts = []
     for box in outcome.boxes:
         sure = f" {percent(box.confidence)}" if box.predicted else ""
-        pair = box.truth if box.kind in ("found", "missed") else f"{box.truth or '—'} → {box.predicted}"
+        pair = f"{box.truth} → {box.predicted}" if box.kind == "confused" else box.truth or box.predicted
         kind = "" if box.kind == "found" else t(f"evaluation.show.{box.kind}")
         parts.append(f'<span class="kind {box.kind}">{escape(kind)} {escape(pair)}{sure}</span>')
     return "<br>".join(parts)
