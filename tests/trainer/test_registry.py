@@ -4,6 +4,8 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
+import alembic.command
+import alembic.config
 import numpy as np
 import pytest
 from alembic.autogenerate import compare_metadata
@@ -119,14 +121,20 @@ def test_figures_of_a_file_survive_and_files_of_before_have_none(rooms: Rooms) -
     assert rooms.registry.file(model.id, "chip").fidelity == {"agreement": 0.5}
 
 
+def downgrade(database: Database, revision: str) -> None:
+    config = alembic.config.Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    config.set_main_option("path_separator", "os")
+    with database.engine.begin() as connection:
+        config.attributes["connection"] = connection
+        alembic.command.downgrade(config, revision)
+
+
 def test_a_database_of_the_version_before_keeps_its_files(any_database_url: str) -> None:
     database = Database(any_database_url, "trainer")
     database.migrate(MIGRATIONS)
+    downgrade(database, "0001")
     with database.session() as session:
-        session.execute(text("DROP TABLE evaluations"))
-        session.execute(text("ALTER TABLE models DROP COLUMN code_version"))
-        session.execute(text("ALTER TABLE model_files DROP COLUMN fidelity"))
-        session.execute(text("UPDATE alembic_version SET version_num = '0001'"))
         now = {"now": datetime.now(UTC)}
         job = "'j', 'p', 'v', '{}', 'DONE', false, 1, 0, '', 'm', :now, :now"
         session.execute(text(f"INSERT INTO jobs VALUES ({job})"), now)
