@@ -17,6 +17,7 @@ from services.gateway.rest import (
     models,
     networks,
     preflight,
+    previews,
     projects,
     releases,
     status,
@@ -40,8 +41,8 @@ TAGS = [
     {"name": "status", "description": "Which services answer"},
 ]
 RESOURCES = (
-    projects, captures, archives, versions, jobs, preflight, networks, models, cards, evaluations, boards, releases,
-    status,
+    projects, captures, archives, versions, jobs, previews, preflight, networks, models, cards, evaluations, boards,
+    releases, status,
 )  # fmt: skip
 
 

@@ -35,6 +35,7 @@ class Upstream:
         self.captures = collector_grpc.CaptureServiceStub(collector)
         self.datasets = collector_grpc.DatasetServiceStub(collector)
         self.training = trainer_grpc.TrainingServiceStub(trainer)
+        self.preview = trainer_grpc.PreviewServiceStub(trainer)
         self.models = trainer_grpc.ModelServiceStub(trainer)
         self.evaluations = trainer_grpc.EvaluationServiceStub(trainer)
         self.boards = deployer_grpc.BoardServiceStub(deployer)

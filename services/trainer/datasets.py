@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
+from itertools import islice
 from pathlib import Path
 
 import grpc
@@ -57,6 +58,21 @@ class Datasets:
         """How many captures of the project have no label."""
         answer = self._captures.CountCaptures(collector_pb2.CountCapturesRequest(project_id=project_id))
         return sum(one.count for one in answer.labels if not one.label)
+
+    def first(self, version_id: str, count: int) -> list[collector_pb2.StreamVersionResponse]:
+        """At most `count` pictures of a version, in the order of their hashes: as good as drawn."""
+        request = collector_pb2.StreamVersionRequest(version_id=version_id)
+        stream = self._service.StreamVersion(request, timeout=self._deadline)
+        pictures = list(islice(stream, count))
+        stream.cancel()
+        return pictures
+
+    def capture(self, capture_id: str) -> tuple[collector_pb2.Capture, bytes]:
+        """A capture and its JPEG; NotFound when the collector does not know it."""
+        asked = collector_pb2.GetCaptureRequest(capture_id=capture_id)
+        capture: collector_pb2.Capture = self._captures.GetCapture(asked).capture
+        image = self._captures.GetImage(collector_pb2.GetImageRequest(capture_id=capture_id))
+        return capture, bytes(image.jpeg)
 
     def fetch(self, version_id: str, folder: Path, progress: Progress = lambda done, total: None) -> None:
         """Fill `folder`; does nothing when it is filled already. `progress(pictures so far, pictures in all)`.

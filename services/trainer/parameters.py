@@ -13,6 +13,7 @@ from services.rpc.boardloop.trainer.v1 import trainer_pb2
 from services.trainer.augmentation.changes import Changes
 from services.trainer.choices import Choices, check_target
 from services.trainer.config import TrainingConfig, field_faults
+from services.trainer.detection_augment import DetectionAugment
 from services.trainer.models import Model
 from services.trainer.quantisation import check_tunable
 from services.trainer.settings import TrainerSettings
@@ -21,6 +22,7 @@ from services.trainer.weights import fetch_default, local_copy
 __all__ = [
     "DEFAULT_TARGET",
     "MODEL",
+    "changes",
     "check_weights",
     "choices",
     "from_scratch_warning",
@@ -94,6 +96,23 @@ def _said(asked: trainer_pb2.TrainingParameters) -> dict[str, Any]:
     return said
 
 
+def changes(asked: trainer_pb2.TrainingParameters, detection: bool) -> Changes:
+    """How pictures would be changed; what the message says nothing about has the task's default. InvalidInput."""
+    said = {name: value for name, value in _said(asked).items() if name in Changes.model_fields}
+    try:
+        return (DetectionAugment if detection else Changes).model_validate(said)
+    except ValidationError as error:
+        raise _wrong(error) from error
+
+
+def _wrong(error: ValidationError) -> InvalidInput:
+    return InvalidInput(
+        "TRAINING_PARAMETERS",
+        f"The training parameters are wrong: {field_faults(error)}.",
+        fix="docs/training.md lists every parameter and its range.",
+    )
+
+
 def choices(asked: trainer_pb2.TrainingParameters | trainer_pb2.ConvertModelRequest) -> Choices:
     """What a job's parameters, or a request, say about the conversion. InvalidInput for a value out of range."""
     drop = asked.max_accuracy_drop if asked.HasField("max_accuracy_drop") else None
@@ -117,11 +136,7 @@ def config(parameters: trainer_pb2.TrainingParameters, weights: str, threads: in
     try:
         return TrainingConfig.model_validate(values)
     except ValidationError as error:
-        raise InvalidInput(
-            "TRAINING_PARAMETERS",
-            f"The training parameters are wrong: {field_faults(error)}.",
-            fix="docs/training.md lists every parameter and its range.",
-        ) from error
+        raise _wrong(error) from error
 
 
 def check_weights(weights: str, settings: TrainerSettings) -> None:

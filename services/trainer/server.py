@@ -31,6 +31,7 @@ from services.trainer.pipeline import Pipeline
 from services.trainer.prediction import Predictor
 from services.trainer.preflight.check import Preflight
 from services.trainer.preflight.look import Looks
+from services.trainer.preview import PreviewService
 from services.trainer.registry import BLOCK_BYTES, Registry
 from services.trainer.settings import TrainerSettings
 from services.trainer.store import ENDED, JobStore
@@ -224,10 +225,12 @@ def _in_blocks(name: str, data: bytes) -> Iterator[tuple[str, int, bytes]]:
 
 
 def add_services(server: RpcServer, rooms: Rooms) -> None:
-    """Register the three services."""
+    """Register the services."""
     training, model = TrainingService(rooms), ModelService(rooms)
     evaluation = EvaluationService(rooms.evaluation_store, rooms.evaluations, rooms.registry, rooms.datasets)
     package = "boardloop.trainer.v1"
     server.add(trainer_pb2_grpc.add_TrainingServiceServicer_to_server, training, f"{package}.TrainingService")
     server.add(trainer_pb2_grpc.add_ModelServiceServicer_to_server, model, f"{package}.ModelService")
+    preview = PreviewService(rooms.datasets)
+    server.add(trainer_pb2_grpc.add_PreviewServiceServicer_to_server, preview, f"{package}.PreviewService")
     server.add(trainer_pb2_grpc.add_EvaluationServiceServicer_to_server, evaluation, f"{package}.EvaluationService")

@@ -25,6 +25,7 @@ from services.trainer.evaluation.answers import Answers
 from tests.gateway.canned_evaluations import CannedEvaluations
 from tests.gateway.canned_fidelity import canned_fidelity, canned_report
 from tests.gateway.canned_networks import canned_check, canned_estimate, canned_networks
+from tests.gateway.canned_preview import canned_preview
 
 LABELS = ["functional", "defective"]
 TARGET = "k210-kmodel-v3"
@@ -536,6 +537,9 @@ class World:
         for service in services:
             add: Callable[[Any, Any], None] = getattr(module, f"add_{service}Servicer_to_server")
             server.add(add, servicer, f"boardloop.{name}.v1.{service}")
+        if name == "trainer":
+            add_preview = tg.add_PreviewServiceServicer_to_server
+            server.add(add_preview, canned_preview(self.collector), f"boardloop.{name}.v1.PreviewService")
         self.ports[name] = server.start()
         self._servers[name] = server
 

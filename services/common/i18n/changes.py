@@ -72,6 +72,12 @@ CHANGES: dict[str, tuple[str, str]] = {
         )
         for kind, (_, _, often) in _OFTEN.items()
     },
+    "training.preview": ("Preview", "预览"),
+    "training.preview_help": (
+        "Your pictures, left as they are, then as the training will see them. Again: other draws.",
+        "左边是原图，右边是训练时看到的样子。再次点击：重新随机。",
+    ),
+    "training.preview_original": ("background", "背景"),
     "training.least_visible": ("Least of a box", "标框最少可见"),
     "training.least_visible_help": (
         "A box of which less than this share is left after the changes goes; default 0.4.",

@@ -8,6 +8,7 @@ from html import escape
 from nicegui import ui
 
 from services.common.errors import BoardloopError
+from services.gateway.pages.augmentation_preview import AugmentationPreview
 from services.gateway.pages.layout import Page, button, html, mark
 from services.gateway.pages.network_picker import NetworkPicker, backbone_name
 from services.gateway.pages.preflight_panel import PreflightPanel
@@ -81,6 +82,9 @@ class TrainingForm:
             self._rate = self._number("rate", 0, 0, 10, precision=None)
             self._seed = self._number("seed", 1, 0, 2**31)
         self._advanced = AdvancedFields(self._page)
+        with self._advanced.preview:
+            preview = AugmentationPreview(self._page, self._preview_request)
+        self._advanced.on_change(preview.refresh)
         for field in (self._version, self._target, self._backbone, self._input):
             field.on_value_change(self._page.action(self._weigh))
         ui.timer(0.1, self._load_targets, once=True)
@@ -102,6 +106,12 @@ class TrainingForm:
         field = ui.select(options, value=value, label=t(f"training.{key}"))
         field.props["hint"] = t(f"training.{key}_help")
         return field.props("outlined " + mark(f"train-{key}"))
+
+    def _preview_request(self) -> trainer.PreviewAugmentationRequest | None:
+        if not self._version.value:
+            return None
+        parameters = trainer.TrainingParameters(input_size=int(self._input.value or 0), **self._advanced.values())
+        return trainer.PreviewAugmentationRequest(version_id=str(self._version.value), parameters=parameters)
 
     async def _take(self, backbone: str, width: int, height: int) -> None:
         """A proposal that was clicked."""
