@@ -15,7 +15,7 @@ from services.gateway.service import Gateway
 from services.rpc.boardloop.collector.v1 import collector_pb2 as c
 from tests.browser import Tab, open_tab
 from tests.gateway.canned import World
-from tests.gateway.conftest import Door, settings_for
+from tests.gateway.conftest import PASSWORD, Door, make_token, settings_for
 
 
 def pixels(variant: dict[str, object]) -> np.ndarray:
@@ -59,7 +59,7 @@ def test_boxes_follow_and_an_unreadable_picture_is_named(door: Door, world: Worl
 def test_what_cannot_be_shown_is_refused_in_words(door: Door, world: World) -> None:
     project = world.collector.fill(2)
     path = f"/projects/{project}/augmentation-preview"
-    assert door.admin.post(path, json={}).json()["reason"] == "PREVIEW_EMPTY"
+    assert door.admin.post(path, json={}).json()["error"]["reason"] == "PREVIEW_EMPTY"
     version = {"version_id": world.collector.versions[0].id, "parameters": {"blur": 5, "input_size": 320}}
     assert door.admin.post(path, json=version | {"parameters": {"blur": 6}}).status_code == 422
     assert door.admin.post(path, json=version | {"variants": 9}).status_code == 422
@@ -69,17 +69,15 @@ def test_what_cannot_be_shown_is_refused_in_words(door: Door, world: World) -> N
 def page(world: World, service_key: str, tmp_path_factory: pytest.TempPathFactory, browser: Browser) -> Iterator[Tab]:
     gateway = Gateway(settings_for(world, service_key, tmp_path_factory.mktemp("gateway")))
     gateway.start()
-    assert gateway.first_password is not None
-    session = gateway.accounts.login("admin", gateway.first_password)
-    gateway.accounts.change_password(session.principal, gateway.first_password, "correct horse battery")
-    cookie = gateway.accounts.login("admin", "correct horse battery").cookie
-    context = browser.new_context(locale="en-GB")
+    make_token(gateway)
+    cookie = gateway.accounts.login("admin", PASSWORD).token
+    context = browser.new_context(viewport={"width": 1360, "height": 900}, locale="en-GB")
     context.add_cookies([{"name": "boardloop_session", "value": cookie, "url": gateway.url}])
     tab = open_tab(context, gateway.url)
     yield tab
-    assert tab.silent(), tab.complaints
     context.close()
     gateway.stop()
+    assert tab.silent(), tab.complaints
 
 
 def test_the_form_shows_a_grid_that_follows_its_sliders(page: Tab, world: World) -> None:
@@ -91,7 +89,7 @@ def test_the_form_shows_a_grid_that_follows_its_sliders(page: Tab, world: World)
     expect(page.at("preview-variant")).to_have_count(9)
     image = page.at("preview-variant").first.locator("img")
     before = image.get_attribute("src") or ""
-    page.at("train-brightness").get_by_role("slider").press("End")
+    page.at("train-rotate").click(position={"x": 60, "y": 8})
     expect(image).not_to_have_attribute("src", before)
     brighter = image.get_attribute("src") or ""
     page.at("preview").click()

@@ -72,6 +72,7 @@ CHANGES: dict[str, tuple[str, str]] = {
         )
         for kind, (_, _, often) in _OFTEN.items()
     },
+    "training.how_often": ("How often", "概率"),
     "training.preview": ("Preview", "预览"),
     "training.preview_help": (
         "Your pictures, left as they are, then as the training will see them. Again: other draws.",

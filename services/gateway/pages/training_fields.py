@@ -85,6 +85,8 @@ CHANGES: tuple[Number | Choice | Switch, ...] = (
     Number("least_visible", 0.4, 1),
 )
 _STEPS = 100  # of a slider
+_PAIR = "display:grid;grid-template-columns:1.6fr 1fr;gap:16px"
+_STAYS = "position:sticky;top:0;z-index:2;background:var(--card)"  # in sight while a slider is moved
 
 
 class AdvancedFields:
@@ -97,10 +99,14 @@ class AdvancedFields:
             for field in LEARNING:
                 self._inputs[field.name] = self._input(field)
         with self._fold("changes"):
-            self.preview = ui.element("div").classes("full")
-            for field in CHANGES:
-                draw = self._slider if isinstance(field, Number) else self._input
-                self._inputs[field.name] = draw(field)  # type: ignore[operator]
+            self.preview = ui.element("div").classes("full").style(_STAYS)
+            for kind, often in KINDS:
+                with ui.element("div").classes("full").style(_PAIR):
+                    draw = self._slider if isinstance(kind, Number) else self._input
+                    self._inputs[kind.name] = draw(kind)  # type: ignore[operator]
+                    chance = Number(f"{kind.name}_probability", often, 1)
+                    self._inputs[chance.name] = self._slider(chance, page.t("training.how_often"))
+            self._inputs["least_visible"] = self._slider(CHANGES[-1])  # type: ignore[arg-type]
 
     def on_change(self, then: Callable[[], Any]) -> None:
         """Calls `then` whenever a person changes a field about changes of the pictures."""
@@ -128,16 +134,18 @@ class AdvancedFields:
             if known:
                 self._inputs[field.name].value = getattr(parameters, field.name)
 
-    def _slider(self, field: Number) -> ui.slider:
-        t = self._page.t
+    def _slider(self, field: Number, short: str = "") -> ui.slider:
+        """With its sentence below, or with a `short` label and the sentence where the mouse rests."""
+        name, sentence = self._page.t(f"training.{field.name}"), self._page.t(f"training.{field.name}_help")
         with ui.element("div").classes("stack tight full"):
             with ui.element("div").classes("line between"):
-                html(t(f"training.{field.name}"))
+                html(short or name)
                 value = ui.label().classes("num")
             slider = ui.slider(min=0, max=field.high, step=field.high / _STEPS, value=field.default)
-            slider.props(f'aria-label="{t(f"training.{field.name}")}" ' + mark(f"train-{field.name}"))
+            slider.props(f'aria-label="{name}" title="{sentence}" ' + mark(f"train-{field.name}"))
             value.bind_text_from(slider, "value", lambda number: f"{number:.3g}")
-            html(t(f"training.{field.name}_help"), "faint")
+            if not short:
+                html(sentence, "faint")
         return slider
 
     def _input(self, field: Number | Choice | Switch) -> ui.number | ui.select | ui.switch:
@@ -149,8 +157,9 @@ class AdvancedFields:
         )
         match field:
             case Switch():
-                switch = ui.switch(label, value=field.default).props(test)
-                html(sentence, "faint")
+                with ui.element("div"):
+                    switch = ui.switch(label, value=field.default).props(test)
+                    html(sentence, "faint")
                 return switch
             case Number():
                 digits = 0 if field.whole else None
