@@ -22,8 +22,8 @@ from services.trainer.config import Backbone
 from services.trainer.convert import convert, simulator
 from services.trainer.convert.contract import ConvertOptions
 from services.trainer.detection import DetectionScore, average_precision
-from services.trainer.detection_loop import DetectionTraining, Progress, detections, train_detector
-from services.trainer.detector import detector_graph, load_detector, save_detector
+from services.trainer.detection_loop import DetectionTraining, Progress, train_detector
+from services.trainer.detector import detections, detector_graph, load_detector, save_detector
 from services.trainer.graph import Graph
 from services.trainer.settings import user_cache_dir
 from services.trainer.weights import fetch_default, load_file

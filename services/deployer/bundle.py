@@ -116,12 +116,16 @@ class TrainerModels:
     def gather(self, project_id: str, model_id: str, target: str) -> Ingredients:
         """NotFound: model or target. InvalidInput (NOT_FOR_BOARDS): no board loads the target's files.
 
-        FailedPrecondition (MODEL_NOT_CONVERTED). Unavailable: the trainer.
+        UnsupportedModel: a detector. FailedPrecondition (MODEL_NOT_CONVERTED). Unavailable: the trainer.
         """
         model = self._stub.GetModel(pb.GetModelRequest(model_id=model_id)).model
         if model.project_id != project_id:
             message = f"Model {model_id!r} belongs to project {model.project_id!r}, not to {project_id!r}."
             raise InvalidInput("MODEL_OF_OTHER_PROJECT", message, fix="Release a model of this project.")
+        if model.task == "detection":
+            message = f"Model {model_id!r} is a detector, and the boards' program classifies only."
+            fix = "Download it on the Models page, as a package for the board."
+            raise UnsupportedModel("DETECTOR_NOT_RELEASABLE", message, fix=fix)
         targets = {one.id: one for one in self._stub.ListTargets(pb.ListTargetsRequest()).targets}
         if target not in targets:
             message = f"There is no target {target!r}; there are {', '.join(sorted(targets))}."

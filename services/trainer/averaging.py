@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from services.trainer.model import Classifier
+from services.trainer.networks import Network
 
 __all__ = ["Average"]
 
@@ -23,7 +23,7 @@ class Average:
     A decay of 0 averages nothing: `.model` is then `model` itself.
     """
 
-    def __init__(self, model: Classifier, decay: float) -> None:
+    def __init__(self, model: Network, decay: float) -> None:
         self._decay = decay
         self._steps = 0
         self.model = copy.deepcopy(model) if decay else model

@@ -1,7 +1,7 @@
-"""Checkpoints of a classification training: best.pt, to use; last.pt, to go on with.
+"""Checkpoints of a training: best.pt, to use; last.pt, to go on with.
 
-both      config, labels, epoch, val_accuracy, model
-last.pt   optimizer, average (services.trainer.averaging), best_epoch; val_accuracy is that of the best epoch
+both      config, labels, anchors (of a detector), epoch, score, model
+last.pt   optimizer, average (services.trainer.averaging), best_epoch; score is that of the best epoch
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from services.common.errors import InvalidInput
 from services.trainer.averaging import Average
 from services.trainer.config import TrainingConfig
-from services.trainer.model import Classifier
+from services.trainer.networks import Network, anchors_of, build
 
 __all__ = ["Checkpoint", "Progress", "load_checkpoint", "resumed", "save_best", "save_last"]
 
@@ -28,23 +28,23 @@ class Checkpoint:
     config: TrainingConfig
     labels: tuple[str, ...]
     epoch: int  # epochs done
-    val_accuracy: float
-    model: Classifier
+    score: float  # on the validation split: accuracy of a classifier, mAP50 of a detector
+    model: Network
 
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a training is: epochs done, the best accuracy so far and its epoch."""
+    """How far a training is: epochs done, the best score so far and its epoch."""
 
     epoch: int = 0
     best: float = -1.0
     best_epoch: int = 0
 
-    def after(self, accuracy: float) -> Progress:
+    def after(self, score: float) -> Progress:
         """One epoch later."""
-        better = accuracy > self.best
+        better = score > self.best
         now = self.epoch + 1
-        return Progress(now, accuracy if better else self.best, now if better else self.best_epoch)
+        return Progress(now, score if better else self.best, now if better else self.best_epoch)
 
     def patient(self, patience: int) -> bool:
         """Whether to go on: the last `patience` epochs brought something; 0 is endless patience."""
@@ -56,11 +56,11 @@ def load_checkpoint(path: Path) -> Checkpoint:
     try:
         saved = torch.load(path, map_location="cpu", weights_only=True)
         config, labels = TrainingConfig.model_validate(saved["config"]), tuple(saved["labels"])
-        model = Classifier(config.backbone, len(labels), config.dropout)
+        model = build(config, len(labels), [(float(w), float(h)) for w, h in saved.get("anchors", ())])
         if not all(isinstance(label, str) for label in labels):
             raise TypeError("a label is no text")
         model.load_state_dict(saved["model"])
-        return Checkpoint(config, labels, int(saved["epoch"]), float(saved["val_accuracy"]), model.eval())
+        return Checkpoint(config, labels, int(saved["epoch"]), float(saved[_score_of(saved)]), model.eval())
     except Exception as error:  # whatever torch's reader trips over in a file that it did not write
         first = (str(error).splitlines() or [type(error).__name__])[0][:200]
         raise InvalidInput(
@@ -71,10 +71,10 @@ def load_checkpoint(path: Path) -> Checkpoint:
 
 
 def save_best(
-    path: Path, config: TrainingConfig, labels: tuple[str, ...], epoch: int, accuracy: float, model: Classifier
+    path: Path, config: TrainingConfig, labels: tuple[str, ...], epoch: int, score: float, model: Network
 ) -> None:
     """A checkpoint to use; `path` is there only when it is whole."""
-    _save(path, config, labels, epoch=epoch, val_accuracy=accuracy, model=model.state_dict())
+    _save(path, config, labels, model, epoch=epoch, score=score)
 
 
 def save_last(
@@ -82,21 +82,21 @@ def save_last(
     config: TrainingConfig,
     labels: tuple[str, ...],
     progress: Progress,
-    model: Classifier,
+    model: Network,
     optimizer: torch.optim.Optimizer,
     average: Average,
 ) -> None:
     """A checkpoint to go on with."""
-    state = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "average": average.state_dict()}
-    now = {"epoch": progress.epoch, "val_accuracy": progress.best, "best_epoch": progress.best_epoch}
-    _save(path, config, labels, **state, **now)
+    state = {"optimizer": optimizer.state_dict(), "average": average.state_dict()}
+    now = {"epoch": progress.epoch, "score": progress.best, "best_epoch": progress.best_epoch}
+    _save(path, config, labels, model, **state, **now)
 
 
 def resumed(
     path: Path,
     config: TrainingConfig,
     labels: tuple[str, ...],
-    model: Classifier,
+    model: Network,
     optimizer: torch.optim.Optimizer,
     average: Average,
 ) -> Progress:
@@ -116,7 +116,7 @@ def resumed(
     model.load_state_dict(saved["model"])
     optimizer.load_state_dict(saved["optimizer"])
     average.load_state_dict(saved["average"])
-    return Progress(saved["epoch"], saved["val_accuracy"], saved["best_epoch"])
+    return Progress(saved["epoch"], saved[_score_of(saved)], saved["best_epoch"])
 
 
 def _alike(before: TrainingConfig, now: TrainingConfig) -> bool:
@@ -126,7 +126,13 @@ def _alike(before: TrainingConfig, now: TrainingConfig) -> bool:
     )
 
 
-def _save(path: Path, config: TrainingConfig, labels: tuple[str, ...], **state: Any) -> None:
+def _score_of(saved: dict[str, Any]) -> str:
+    """Checkpoints of older versions are of classifiers and call it val_accuracy."""
+    return "score" if "score" in saved else "val_accuracy"
+
+
+def _save(path: Path, config: TrainingConfig, labels: tuple[str, ...], model: Network, **state: Any) -> None:
     part = path.with_suffix(".part")
-    torch.save({"config": config.model_dump(), "labels": list(labels), **state}, part)
+    of = {"config": config.model_dump(), "labels": list(labels), "anchors": anchors_of(model)}
+    torch.save({**of, "model": model.state_dict(), **state}, part)
     part.replace(path)

@@ -9,7 +9,15 @@ from pydantic import Field, ValidationError, field_validator
 from services.common.errors import InvalidInput
 from services.trainer.augmentation.changes import Changes
 
-__all__ = ["Backbone", "TrainingConfig", "field_faults", "parse_config"]
+__all__ = ["DETECTION_DEFAULTS", "HEADS", "Backbone", "Task", "TrainingConfig", "field_faults", "parse_config"]
+
+Task = Literal["classification", "detection"]
+HEADS: dict[str, Task] = {"classifier": "classification", "yolo2": "detection"}  # the first of a task is its default
+# where a detector does better with another value than TrainingConfig's own (bench/scene_detector.py)
+DETECTION_DEFAULTS: dict[str, float] = {
+    "learning_rate": 2e-3, "weight_decay": 0.02, "rotate": 0.0, "shift": 0.15, "zoom": 0.35, "brightness": 0.2,
+    "contrast": 0.25, "colour": 0.15,
+}  # fmt: skip
 
 Backbone = Literal[
     "mobilenet_v1_0.25", "mobilenet_v1_0.5", "mobilenet_v1_0.75", "mobilenet_v1_1.0",
@@ -22,9 +30,10 @@ Backbone = Literal[
 
 
 class TrainingConfig(Changes):
-    """Parameters of a classification training; docs/training.md has a sentence on each for the person who sets them."""
+    """Parameters of a training; docs/training.md has a sentence on each for the person who sets them."""
 
     backbone: Backbone = "mobilenet_v1_0.5"
+    head: Literal["classifier", "yolo2"] = "classifier"
     input_size: int = Field(default=128, ge=96, le=320, multiple_of=32)
     weights: str = ""
     weights_sha256: str = ""
@@ -46,6 +55,7 @@ class TrainingConfig(Changes):
     distil: Backbone | Literal[""] = ""
     qat_epochs: int = Field(default=0, ge=0, le=100)
     skip_unreadable: bool = False
+    negatives: bool = True
     seed: int = Field(default=0, ge=0, lt=2**31)
     threads: int = Field(default=0, ge=0, le=256)
     cache_mib: int = Field(default=2048, ge=0)

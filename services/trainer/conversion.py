@@ -1,13 +1,14 @@
 """From the best checkpoint to a measured file for a chip: `python -m services.trainer.conversion JOB_DIR TARGET`.
 
-    best.pt ──► float logits of the validation split ──► evaluation.json
+    best.pt ──► float outputs of the validation split ──► evaluation.json
        └──► graph ──► convert, calibrated on pictures of the TRAIN split ──► converted/TARGET/<file>
                          │        once more with the weights of quantised.pt, when there are any: the better is kept
                          └──► simulate the whole validation split ──► converted/TARGET/result.json, golden.npz
                                   └──► fidelity: a drop over the limit of conversion.json fails here
 
 The second child process of a job, so that a converter that crashes takes nothing with it. It prints JSON events like
-services.trainer.loop: {"type": "evaluated", accuracy} · {"type": "progress", stage, done, total} · {"type": "done"}.
+services.trainer.loop: {"type": "evaluated", measure, quality} (accuracy or mAP50, and its value) ·
+{"type": "progress", stage, done, total} · {"type": "done", measure, quality, agreement}.
 What the fine-tuning brought is a {"type": "log", message}.
 `check` tries whether the chip can run such a network at all, before anybody waits for a training.
 """
@@ -33,11 +34,13 @@ from services.trainer.children import error_event
 from services.trainer.choices import Choices
 from services.trainer.config import parse_config
 from services.trainer.convert import ConvertedModel, convert
-from services.trainer.evaluate import Evaluation, evaluate
-from services.trainer.fidelity import Fidelity, Samples, check_drop, compare, simulate
+from services.trainer.detection.anchors import ANCHORS
+from services.trainer.detection_evaluation import AnyEvaluation
+from services.trainer.fidelity import Fidelity, check_drop, simulate
 from services.trainer.graph import Graph
+from services.trainer.judging import judge_of
 from services.trainer.loop import Checkpoint, load_checkpoint, predict
-from services.trainer.model import Classifier, to_graph
+from services.trainer.networks import build, graph_of
 from services.trainer.pictures import Item, Pictures, read_items, read_labels
 from services.trainer.quantisation.choice import Candidate, better
 from services.trainer.registry import ConversionResult, Golden
@@ -48,6 +51,7 @@ Emit = Callable[[dict[str, Any]], None]
 Images = npt.NDArray[np.uint8]
 
 GOLDEN_CASES = 2
+_ANY_ANCHORS = ((1.0, 1.0),) * ANCHORS  # a converter takes whatever there are, as long as they are so many
 _CHECK_IMAGES = 4  # the least a converter calibrates with
 
 
@@ -57,38 +61,40 @@ def finish(folder: Path, target: str, emit: Emit) -> ConversionResult:
     items = read_items(folder)
     validation = [item for item in items if item.split == "validation"]
     images = _images(folder, validation, kept)
-    logits = predict(kept.model, images)
-    evaluation = _evaluated(logits, validation, kept.labels)
-    (folder / "evaluation.json").write_text(json.dumps(evaluation.to_dict()))
-    emit({"type": "evaluated", "accuracy": evaluation.accuracy})
+    graph = graph_of(kept.model, kept.config, kept.labels)
+    judge = judge_of(graph, validation)
+    outputs = predict(kept.model, images)
+    evaluation = judge.evaluated(outputs)
+    values = {**evaluation.to_dict(), "anchors": graph.anchors}
+    (folder / "evaluation.json").write_text(json.dumps(values))
+    emit(_quality("evaluated", evaluation))
 
-    graph = to_graph(kept.model, kept.labels, kept.config.input_size)
     chosen = Choices.read(folder)
     options = chosen.options()
     train = [item for item in items if item.split == "train"]
     calibration = _images(folder, _spread(train, options.max_calibration_images), kept)
 
-    def build(network: Graph) -> Candidate:
+    def candidate(network: Graph) -> Candidate:
         emit(_progress(f"converting for {target}", 0, len(images)))
         model = convert(network, target, calibration, options)
         tell = partial(_progress, f"simulating {model.file_name}", total=len(images))
         return Candidate(network, model, simulate(model, images, lambda done: emit(tell(done))))
 
-    def accuracy(outputs: npt.NDArray[np.float32]) -> float:
-        return _evaluated(outputs, validation, kept.labels).accuracy
+    def score(simulated: npt.NDArray[np.float32]) -> float:
+        return judge.evaluated(simulated).quality[1]
 
-    best = better(folder, build(graph), build, accuracy, "accuracy", partial(_log, emit))
+    best = better(folder, candidate(graph), candidate, score, evaluation.quality[0], partial(_log, emit))
     model, simulated = best.model, best.outputs
-    samples = Samples([item.id for item in validation], [item.label for item in validation])
-    fidelity = compare(graph, model.report, logits, simulated, samples, chosen.max_accuracy_drop)
+    fidelity = judge.compared(model.report, outputs, simulated, chosen.max_accuracy_drop)
     check_drop(blamed(fidelity, best.graph, calibration, options))
-    result = _result(model, _evaluated(simulated, validation, kept.labels), fidelity)
+    converted = judge.evaluated(simulated)
+    result = _result(model, converted, fidelity)
     out = folder / "converted" / target
     out.mkdir(parents=True, exist_ok=True)
     (out / model.file_name).write_bytes(model.data)
     (out / "golden.npz").write_bytes(golden_cases(images, simulated).pack())
     (out / "result.json").write_text(json.dumps(vars(result)))
-    emit({"type": "done", "accuracy": result.evaluation["accuracy"], "agreement": result.agreement})
+    emit({**_quality("done", converted), "agreement": result.agreement})
     return result
 
 
@@ -97,7 +103,7 @@ def check(folder: Path, target: str) -> None:
     config = parse_config((folder / "config.json").read_text())
     labels = read_labels(folder, read_items(folder))
     size = config.input_size
-    graph = to_graph(Classifier(config.backbone, len(labels)).eval(), labels, size)
+    graph = graph_of(build(config, len(labels), _ANY_ANCHORS).eval(), config, labels)
     images = np.random.default_rng(0).integers(0, 256, (_CHECK_IMAGES, 3, size, size), dtype=np.uint8)
     convert(graph, target, images, replace(Choices.read(folder).options(), bias_correction=False))
 
@@ -121,8 +127,9 @@ def _spread(items: list[Item], count: int) -> list[Item]:
     return [items[index] for index in np.linspace(0, len(items) - 1, count).round().astype(int)]
 
 
-def _evaluated(logits: npt.NDArray[np.float32], items: list[Item], labels: tuple[str, ...]) -> Evaluation:
-    return evaluate(logits, [item.label for item in items], [item.id for item in items], labels)
+def _quality(kind: str, evaluation: AnyEvaluation) -> dict[str, Any]:
+    measure, value = evaluation.quality
+    return {"type": kind, "measure": measure, "quality": value}
 
 
 def _progress(stage: str, done: int, total: int) -> dict[str, Any]:
@@ -133,7 +140,7 @@ def _log(emit: Emit, message: str) -> None:
     emit({"type": "log", "message": message})
 
 
-def _result(model: ConvertedModel, evaluation: Evaluation, fidelity: Fidelity) -> ConversionResult:
+def _result(model: ConvertedModel, evaluation: AnyEvaluation, fidelity: Fidelity) -> ConversionResult:
     report = model.report
     ram = max((memory.bytes for memory in report.board_memory), default=report.file_size + report.main_memory)
     digest = hashlib.sha256(model.data).hexdigest()

@@ -17,13 +17,15 @@ import grpc
 
 from services.common.errors import InvalidInput, StorageFull
 from services.rpc.boardloop.collector.v1 import collector_pb2, collector_pb2_grpc
-from services.trainer.pictures import Item
+from services.trainer.detection.boxes import Box
+from services.trainer.pictures import Item, Marked
 
 __all__ = ["Datasets"]
 
 Progress = Callable[[int, int], None]
 
 _CAPTURE_ID = re.compile(r"[0-9a-f]{32}")
+_ROUNDING = 1e-9  # 0.7 + 0.3 may be a little more than 1
 _SPLITS = {collector_pb2.SPLIT_TRAIN: "train", collector_pb2.SPLIT_VALIDATION: "validation"}
 
 
@@ -95,7 +97,7 @@ class Datasets:
                     f"Data set version {version_id} has more than {self._max_bytes} bytes of pictures.",
                     fix="Raise BOARDLOOP_DATASET_MAX_BYTES, or make a smaller version.",
                 )
-            items.append(_stored(picture, folder))
+            items.append(_stored(picture, folder, version.task == collector_pb2.TASK_DETECTION))
             progress(len(items), total)
         if len(items) != total:
             raise InvalidInput(
@@ -109,7 +111,7 @@ class Datasets:
         part.replace(folder / "items.json")
 
 
-def _stored(picture: collector_pb2.StreamVersionResponse, folder: Path) -> Item:
+def _stored(picture: collector_pb2.StreamVersionResponse, folder: Path, boxed: bool) -> Item:
     if not _CAPTURE_ID.fullmatch(picture.capture_id) or picture.split not in _SPLITS:
         raise InvalidInput("DATASET_BROKEN", f"The collector sent a picture with the id {picture.capture_id[:40]!r}.")
     if hashlib.sha256(picture.jpeg).hexdigest() != picture.sha256:
@@ -120,4 +122,10 @@ def _stored(picture: collector_pb2.StreamVersionResponse, folder: Path) -> Item:
         )
     file = f"images/{picture.capture_id}.jpg"
     (folder / file).write_bytes(picture.jpeg)
-    return Item(picture.capture_id, file, picture.label, _SPLITS[picture.split], board=picture.board_id)
+    boxes = tuple(map(_marked, picture.boxes)) if boxed else None
+    return Item(picture.capture_id, file, picture.label, _SPLITS[picture.split], picture.board_id, boxes)
+
+
+def _marked(box: collector_pb2.Box) -> Marked:
+    right, bottom = (min(end, 1.0) if end < 1 + _ROUNDING else end for end in (box.x + box.width, box.y + box.height))
+    return Marked(box.label, Box(box.x, box.y, right, bottom))

@@ -16,17 +16,15 @@ import torch
 from services.common.errors import FailedPrecondition
 from services.trainer.backbones import STRIDE
 from services.trainer.config import Backbone
-from services.trainer.detection import Detection, Truth, decode, fit_anchors
+from services.trainer.detection import Truth, fit_anchors
 from services.trainer.detection_augment import DetectionAugment, augmented_scenes
 from services.trainer.detector import NECK, Detector
-from services.trainer.graph import Graph
 from services.trainer.heads.yolo2_loss import LossParts, Targets, yolo2_loss
 from services.trainer.model import normalised
 from services.trainer.weights import PretrainedBackbone
 
-__all__ = ["EVALUATION_NMS", "EVALUATION_THRESHOLD", "DetectionTraining", "Progress", "detections", "train_detector"]
+__all__ = ["DetectionTraining", "Progress", "train_detector"]
 
-EVALUATION_THRESHOLD, EVALUATION_NMS = 0.005, 0.45  # low: average precision wants the unsure boxes too
 _MAX_GRADIENT = 10.0
 _AVERAGED_SHARE = 0.03  # of the steps that the average of the weights reaches back over
 
@@ -100,17 +98,6 @@ def train_detector(
     kept = averaged.module.eval()
     assert isinstance(kept, Detector)
     return kept
-
-
-def detections(
-    outputs: npt.NDArray[np.float32],
-    graph: Graph,
-    threshold: float = EVALUATION_THRESHOLD,
-    nms: float = EVALUATION_NMS,
-) -> list[list[Detection]]:
-    """What a detector's outputs (n, values), float or simulated, say of each picture."""
-    _, h, w = graph.shapes()[-1]
-    return decode(outputs, (h, w), graph.anchors, len(graph.labels), threshold, nms)
 
 
 def _optimizer(model: Detector, training: DetectionTraining) -> torch.optim.Optimizer:

@@ -6,19 +6,31 @@ import pickle
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
 from services.common.errors import InvalidInput
 from services.trainer.backbones import BACKBONES
 from services.trainer.config import Backbone
+from services.trainer.detection import Detection, decode
 from services.trainer.graph import Graph
 from services.trainer.heads.yolo2 import Yolo2Head
 from services.trainer.model import input_spec, load_imagenet
 from services.trainer.weights import PretrainedBackbone
 
-__all__ = ["NECK", "Detector", "detector_graph", "load_detector", "save_detector"]
+__all__ = [
+    "EVALUATION_NMS",
+    "EVALUATION_THRESHOLD",
+    "NECK",
+    "Detector",
+    "detections",
+    "detector_graph",
+    "load_detector",
+    "save_detector",
+]
 
+EVALUATION_THRESHOLD, EVALUATION_NMS = 0.005, 0.45  # low: average precision wants the unsure boxes too
 NECK = 96  # with MobileNetV1-0.5 the file stays near 1.3 MB, which a K210 has room for; the paper's 1024 would not
 
 
@@ -50,6 +62,17 @@ def detector_graph(model: Detector, labels: tuple[str, ...], height: int, width:
     anchors = tuple((float(w), float(h)) for w, h in np.asarray(model.anchors))
     layers = (*model.backbone.graph_layers(), *model.head.graph_layers())
     return Graph(name, input_spec(height, width), layers, labels, anchors)
+
+
+def detections(
+    outputs: npt.NDArray[np.float32],
+    graph: Graph,
+    threshold: float = EVALUATION_THRESHOLD,
+    nms: float = EVALUATION_NMS,
+) -> list[list[Detection]]:
+    """What a detector's outputs (n, values), float or simulated, say of each picture."""
+    _, h, w = graph.shapes()[-1]
+    return decode(outputs, (h, w), graph.anchors, len(graph.labels), threshold, nms)
 
 
 def save_detector(path: Path, model: Detector) -> None:

@@ -21,10 +21,10 @@ from torch import Tensor
 from services.trainer.checkpoints import load_checkpoint
 from services.trainer.config import TrainingConfig
 from services.trainer.device import choose_device
-from services.trainer.model import Classifier
+from services.trainer.networks import Network
 
 if TYPE_CHECKING:
-    from services.trainer.loop import Data
+    from services.trainer.data import Data
 
 __all__ = ["distilled", "load_teacher", "soft_loss"]
 
@@ -46,7 +46,7 @@ class Fit(Protocol):
         data: Data,
         emit: Emit,
         stopping: Stopping = ...,
-        teacher: Classifier | None = ...,
+        teacher: Network | None = ...,
     ) -> None: ...
 
 
@@ -57,7 +57,7 @@ def soft_loss(loss: Tensor, logits: Tensor, answers: Tensor) -> Tensor:
     return (1 - SHARE) * loss + SHARE * soft
 
 
-def load_teacher(path: Path) -> Classifier:
+def load_teacher(path: Path) -> Network:
     """The network of a checkpoint on the training's device, in evaluation mode, to be asked and not changed."""
     return load_checkpoint(path).model.to(choose_device()).requires_grad_(False)
 
@@ -71,7 +71,7 @@ def distilled(folder: Path, config: TrainingConfig, data: Data, emit: Emit, stop
         (folder / phase).mkdir(exist_ok=True)
     best = {phase: folder / phase / "best.pt" for phase in PHASES}
 
-    def run(number: int, settings: TrainingConfig, words: str, teacher: Classifier | None = None) -> None:
+    def run(number: int, settings: TrainingConfig, words: str, teacher: Network | None = None) -> None:
         emit({"type": "log", "message": f"Distillation {number} of {len(PHASES)}: {words}."})
         fit(folder / PHASES[number - 1], settings, data, _counted(emit, number, config.epochs), stopping, teacher)
 
@@ -79,7 +79,7 @@ def distilled(folder: Path, config: TrainingConfig, data: Data, emit: Emit, stop
     if not stopping():
         run(2, teaching, f"the teacher, {config.distil}")
     if not stopping():
-        reached, needed = (load_checkpoint(best[phase]).val_accuracy for phase in ("teacher", "plain"))
+        reached, needed = (load_checkpoint(best[phase]).score for phase in ("teacher", "plain"))
         if reached > needed:
             run(3, plain, f"{config.backbone} learns from the teacher", load_teacher(best["teacher"]))
         else:
@@ -91,7 +91,7 @@ def distilled(folder: Path, config: TrainingConfig, data: Data, emit: Emit, stop
 def _keep_better(folder: Path, best: dict[str, Path], emit: Emit) -> None:
     kept = "plain"
     if best["student"].exists():
-        plain, student = (load_checkpoint(best[phase]).val_accuracy for phase in ("plain", "student"))
+        plain, student = (load_checkpoint(best[phase]).score for phase in ("plain", "student"))
         kept = "student" if student > plain else "plain"
         emit({"type": "log", "message": f"Validation accuracy {plain:.3f} without and {student:.3f} with the teacher: "
               f"the {'distilled' if kept == 'student' else 'plain'} network is kept."})  # fmt: skip

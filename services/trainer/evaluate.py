@@ -51,6 +51,11 @@ class Evaluation:
     classes: tuple[ClassScore, ...]
     predictions: tuple[Prediction, ...]
 
+    @property
+    def quality(self) -> tuple[str, float]:
+        """The figure to tell in a line."""
+        return "accuracy", self.accuracy
+
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values; `from_dict` takes them back."""
         return asdict(self)

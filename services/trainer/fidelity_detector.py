@@ -15,7 +15,8 @@ from services.common.errors import InvalidInput
 from services.common.fidelity import Answer, Change, ClassChange, Fidelity, Score
 from services.trainer.convert import ConversionReport
 from services.trainer.convert.common import snr_db
-from services.trainer.detection import Detection, Truth, average_precision, decode, iou
+from services.trainer.detection import Detection, Truth, average_precision, iou
+from services.trainer.detector import detections
 from services.trainer.fidelity import CHANGED_SHOWN, Outputs, histogram, layer_noise
 from services.trainer.graph import Graph
 
@@ -24,7 +25,6 @@ __all__ = ["compare_detector"]
 Found = list[Detection]
 
 _SHOWN = 0.5  # confidence from which a board shows an object
-_COUNTED = 0.005  # … from which one counts for the average precision
 _SAME = 0.5  # overlap of the same object, found twice
 
 
@@ -79,8 +79,7 @@ def compare_detector(
 
 
 def _decoded(graph: Graph, outputs: Outputs) -> list[Found]:
-    _, height, width = graph.shapes()[-1]
-    return decode(outputs, (height, width), graph.anchors, len(graph.labels), _COUNTED)
+    return detections(outputs, graph)
 
 
 def _shown(found: Found) -> Found:

@@ -2,14 +2,15 @@
 
     JOB_DIR/config.json  TrainingConfig  ──►  stdout   one JSON event a line
     JOB_DIR/items.json, images/          ──►  last.pt  after every epoch: a run started again goes on from it
-                                         ──►  best.pt  the epoch with the best validation accuracy (or the last one)
+                                         ──►  best.pt  the best epoch on the validation split (or the last one)
                                          ──►  quantised.pt  with qat_epochs: its weights fine-tuned for TARGET
 
 Events: {"type": "log", message}
         {"type": "step", epoch, epochs, step, steps, validation, loss, lr, images_per_s, seconds_left}
         {"type": "epoch", …the same…, val_loss, val_accuracy}   loss is the mean of the epoch so far, steps those of an
-        epoch, validation the number of validation pictures
-        {"type": "done", epoch, val_accuracy, stopped} · {"type": "error", reason, message, fix}
+        epoch, validation the number of validation pictures; a detector has loss_box, loss_object, loss_class besides,
+        and for val_accuracy val_map50, val_map50_95
+        {"type": "done", epoch, score, stopped} · {"type": "error", reason, message, fix}
 SIGTERM asks it to stop: the current step ends, the best epoch so far is kept. On a CPU the same seed, data and number
 of threads give the same weights, also across a restart.
 """
@@ -22,18 +23,12 @@ import os
 import signal
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import torch
-import torch.nn.functional as F
-from torch import Tensor
 
-from services.common.errors import BoardloopError, FailedPrecondition
-from services.trainer.augmentation import augmented
+from services.common.errors import BoardloopError, FailedPrecondition, InvalidInput
 from services.trainer.averaging import Average
 from services.trainer.checkpoints import (
     Checkpoint,
@@ -43,43 +38,20 @@ from services.trainer.checkpoints import (
     save_last,
 )
 from services.trainer.children import error_event
-from services.trainer.config import TrainingConfig, parse_config
-from services.trainer.device import autocast, choose_device, device_words, moved
-from services.trainer.distillation import distilled, soft_loss
-from services.trainer.model import Classifier, normalised, to_graph
-from services.trainer.pictures import Pictures, read_items, read_labels
+from services.trainer.config import HEADS, TrainingConfig, parse_config
+from services.trainer.data import Data
+from services.trainer.device import choose_device, device_words
+from services.trainer.distillation import distilled
+from services.trainer.networks import Network, graph_of, predict
 from services.trainer.quantisation.tune import more_epochs, tune
-from services.trainer.schedule import Pace, batches, class_weights, learning_rate, make_optimizer
+from services.trainer.schedule import Pace, batches, learning_rate, make_optimizer
 from services.trainer.starting import Frozen, start
+from services.trainer.tasks import task_of
 
 __all__ = ["Checkpoint", "Data", "fit", "load_checkpoint", "predict", "train"]
 
 Emit = Callable[[dict[str, Any]], None]
 _MAX_GRADIENT = 5.0  # norm; keeps one odd picture from undoing an epoch
-
-
-@dataclass(frozen=True, eq=False)
-class Data:
-    """A job folder's pictures and the number of the label of each."""
-
-    pictures: Pictures
-    targets: Tensor  # (n,) int64
-    val_pictures: Pictures
-    val_targets: Tensor
-    labels: tuple[str, ...]
-
-    @classmethod
-    def read(cls, folder: Path, config: TrainingConfig) -> Data:
-        items = read_items(folder)
-        labels = read_labels(folder, items)
-
-        def part(split: str) -> tuple[Pictures, Tensor]:
-            chosen = [item for item in items if item.split == split]
-            size, budget = config.input_size, config.cache_mib * 2**20 // 2
-            targets = torch.tensor([labels.index(item.label) for item in chosen])
-            return Pictures(folder, chosen, size, size, budget), targets
-
-        return cls(*part("train"), *part("validation"), labels)
 
 
 def train(folder: Path, emit: Emit, stopping: Callable[[], bool] = lambda: False, target: str = "") -> None:
@@ -91,15 +63,17 @@ def train(folder: Path, emit: Emit, stopping: Callable[[], bool] = lambda: False
     torch.set_num_threads(config.threads or os.cpu_count() or 1)
     data = Data.read(folder, config)
     tell = more_epochs(emit, config)
+    if config.distil and HEADS[config.head] != "classification":
+        raise InvalidInput("DISTIL_DETECTOR", "A detector has no teacher.", fix="Leave distil out.")
     if config.distil:
         distilled(folder, config, data, tell, stopping, fit)
     else:
         fit(folder, config, data, tell, stopping)
     kept = load_checkpoint(folder / "best.pt")
     if target and config.qat_epochs and not stopping():
-        graph = to_graph(kept.model, kept.labels, config.input_size)
+        graph = graph_of(kept.model, config, kept.labels)
         tune(folder, graph, target, config, data.pictures, emit, stopping)
-    emit({"type": "done", "epoch": kept.epoch, "val_accuracy": kept.val_accuracy, "stopped": stopping()})
+    emit({"type": "done", "epoch": kept.epoch, "score": kept.score, "stopped": stopping()})
 
 
 def fit(
@@ -108,23 +82,23 @@ def fit(
     data: Data,
     emit: Emit,
     stopping: Callable[[], bool] = lambda: False,
-    teacher: Classifier | None = None,
+    teacher: Network | None = None,
 ) -> None:
     """Train one network; its last.pt and best.pt go into `folder`. It goes on after what last.pt there has done."""
     device = choose_device()
     torch.manual_seed(config.seed)
-    model = Classifier(config.backbone, len(data.labels), config.dropout)
+    task = task_of(config, data, device, teacher)
+    model = task.network()
     beginning = start(model, config, data.labels)
     frozen = Frozen(model, config.freeze)
     model = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = make_optimizer(model, config)
     average = Average(model, config.ema)
-    weights = class_weights(data.targets, len(data.labels)).to(device) if config.balance_classes else None
     progress = resumed(folder / "last.pt", config, data.labels, model, optimizer, average)
     steps = len(list(batches(len(data.pictures), config.batch_size, torch.Generator())))
     shared = {"steps": steps, "validation": len(data.val_pictures), "epochs": config.epochs}
     emit({"type": "log", "message": f"{len(data.pictures)} train and {len(data.val_pictures)} validation pictures, "
-          f"labels {', '.join(data.labels)}, {config.backbone} {beginning}, on {device_words(device)}"
+          f"labels {', '.join(data.labels)}, {config.head} {config.backbone} {beginning}, on {device_words(device)}"
           + (f", going on after epoch {progress.epoch}" if progress.epoch else "")})  # fmt: skip
 
     pace = Pace(len(data.pictures) * (config.epochs - progress.epoch))
@@ -134,39 +108,30 @@ def fit(
         torch.manual_seed(config.seed * 100_003 + epoch)  # dropout
         model.train()
         frozen.hold()
-        total, count = 0.0, 0
+        mean = Mean()
         for step, indices in enumerate(batches(len(data.pictures), config.batch_size, generator), 1):
             lr = learning_rate(config, epoch + (step - 1) / steps)
             for group in optimizer.param_groups:
                 group["lr"] = lr
-            x = moved(torch.from_numpy(data.pictures[indices.tolist()]), device)  # uint8 (b, 3, h, w)
-            x = normalised(augmented(x.float() / 255, config, generator) * 255)  # float (b, 3, h, w), channels last
-            targets = moved(data.targets[indices], device)
-            with autocast(device):
-                logits = model(x)  # (b, classes)
-                answers = teacher(x).detach() if teacher is not None else None
-            logits = logits.float()
-            loss = F.cross_entropy(logits, targets, weights, label_smoothing=config.label_smoothing)
-            loss = loss if answers is None else soft_loss(loss, logits, answers.float())
+            losses = task.losses(model, indices, generator)
             optimizer.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
+            losses.total.backward()  # type: ignore[no-untyped-call]
             torch.nn.utils.clip_grad_norm_(model.parameters(), _MAX_GRADIENT)
             optimizer.step()
             average.update()
-            total += _finite(loss, epoch, step) * len(indices)
-            count += len(indices)
+            mean.add(_finite(losses.values(), epoch, step), len(indices))
             now = {"epoch": epoch + 1, "step": step, "lr": lr, **shared, **pace.after(len(indices))}
             if pace.due():
-                emit({"type": "step", "loss": total / count, **now})
+                emit({"type": "step", **mean.values(), **now})
             if stopping():
                 break
         if stopping() and (folder / "best.pt").exists():
             return
-        val_loss, val_accuracy = _validate(average.model, data.val_pictures, data.val_targets, device)
-        emit({"type": "epoch", "loss": total / count, "val_loss": val_loss, "val_accuracy": val_accuracy, **now})
-        progress = progress.after(val_accuracy)
+        measured = task.measure(average.model)
+        emit({"type": "epoch", **mean.values(), **measured.figures, **now})
+        progress = progress.after(measured.score)
         if progress.best_epoch == progress.epoch or config.keep == "last":
-            save_best(folder / "best.pt", config, data.labels, progress.epoch, val_accuracy, average.model)
+            save_best(folder / "best.pt", config, data.labels, progress.epoch, measured.score, average.model)
         save_last(folder / "last.pt", config, data.labels, progress, model, optimizer, average)
         if stopping():
             return
@@ -174,38 +139,30 @@ def fit(
         emit({"type": "log", "message": f"Ended early: {config.patience} epochs without a better one."})
 
 
-def predict(model: Classifier, pixels: npt.NDArray[np.uint8], batch: int = 64) -> npt.NDArray[np.float32]:
-    """Logits (n, classes) of the float model for uint8 (n, 3, h, w)."""
-    model.eval()
-    with torch.no_grad():
-        parts = [model(normalised(torch.from_numpy(pixels[i : i + batch]))) for i in range(0, len(pixels), batch)]
-    logits: npt.NDArray[np.float32] = torch.cat(parts).numpy()
-    return logits
+class Mean:
+    """The running mean over the pictures of an epoch, of every part of the loss."""
+
+    def __init__(self) -> None:
+        self._sums: dict[str, float] = {}
+        self._count = 0
+
+    def add(self, values: dict[str, float], pictures: int) -> None:
+        self._count += pictures
+        for name, value in values.items():
+            self._sums[name] = self._sums.get(name, 0.0) + value * pictures
+
+    def values(self) -> dict[str, float]:
+        return {name: total / self._count for name, total in self._sums.items()}
 
 
-def _finite(loss: Tensor, epoch: int, step: int) -> float:
-    value = loss.item()
-    if not math.isfinite(value):
+def _finite(values: dict[str, float], epoch: int, step: int) -> dict[str, float]:
+    if not math.isfinite(values["loss"]):
         raise FailedPrecondition(
             "LOSS_NOT_FINITE",
-            f"The loss became {value} in epoch {epoch + 1}, step {step}: the training has diverged.",
+            f"The loss became {values['loss']} in epoch {epoch + 1}, step {step}: the training has diverged.",
             fix="Lower learning_rate (a tenth of it, say) and start again.",
         )
-    return value
-
-
-def _validate(
-    model: Classifier, pictures: Pictures, targets: Tensor, device: torch.device, batch: int = 64
-) -> tuple[float, float]:
-    """Mean cross-entropy and accuracy over the whole split."""
-    model.eval()
-    loss, right = 0.0, 0
-    with torch.no_grad():
-        for indices in torch.split(torch.arange(len(pictures)), batch):
-            logits = model(normalised(moved(torch.from_numpy(pictures[indices.tolist()]), device))).cpu()
-            loss += F.cross_entropy(logits, targets[indices], reduction="sum").item()
-            right += int((logits.argmax(1) == targets[indices]).sum())
-    return loss / len(pictures), right / len(pictures)
+    return values
 
 
 def main(folder: Path, target: str = "") -> int:

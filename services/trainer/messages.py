@@ -11,8 +11,8 @@ from google.protobuf.json_format import ParseDict
 from services.common.rpc import to_timestamp
 from services.rpc.boardloop.trainer.v1 import trainer_pb2
 from services.trainer.choices import MAX_ACCURACY_DROP
-from services.trainer.config import TrainingConfig
-from services.trainer.evaluate import Evaluation
+from services.trainer.config import HEADS, TrainingConfig
+from services.trainer.detection_evaluation import DetectionEvaluation, parsed_evaluation
 from services.trainer.models import Job, JobEpoch, Model, ModelFile
 from services.trainer.packages import kinds
 from services.trainer.parameters import settings
@@ -46,6 +46,7 @@ def job_message(job: Job, log: Sequence[str] = (), queue: Sequence[str] = ()) ->
 
 
 def model_message(model: Model) -> trainer_pb2.Model:
+    head = model.parameters.get("head", TrainingConfig().head)  # older versions had one head
     return trainer_pb2.Model(
         id=model.id,
         project_id=model.project_id,
@@ -59,6 +60,9 @@ def model_message(model: Model) -> trainer_pb2.Model:
         files=[file_message(file) for file in model.files],
         weights_source=model.weights_source,
         created_at=to_timestamp(model.created_at),
+        task=HEADS[head],
+        head=head,
+        anchors=[side for anchor in model.anchors for side in anchor],
     )
 
 
@@ -86,15 +90,43 @@ def _epoch(epoch: JobEpoch) -> trainer_pb2.EpochMetrics:
         validation_accuracy=epoch.validation_accuracy,
         learning_rate=epoch.learning_rate,
         images_per_second=epoch.images_per_second,
+        detection=trainer_pb2.DetectionMetrics(**epoch.detection) if epoch.detection else None,
     )
 
 
 def _evaluation(values: dict[str, Any]) -> trainer_pb2.Evaluation:
-    evaluation = Evaluation.from_dict(values)
+    evaluation = parsed_evaluation(values)
+    if isinstance(evaluation, DetectionEvaluation):
+        return _detection(evaluation)
     return trainer_pb2.Evaluation(
+        task="classification",
         images=len(evaluation.predictions),
         accuracy=evaluation.accuracy,
         confusion=[count for row in evaluation.confusion for count in row],
         classes=[trainer_pb2.ClassMetrics(**vars(score)) for score in evaluation.classes],
         wrong_capture_ids=[prediction.capture_id for prediction in evaluation.predictions if not prediction.right],
+    )
+
+
+def _detection(evaluation: DetectionEvaluation) -> trainer_pb2.Evaluation:
+    score = evaluation.score
+    classes = [
+        trainer_pb2.ClassMetrics(
+            label=shown.label,
+            precision=shown.precision,
+            recall=shown.recall,
+            f1=shown.f1,
+            support=shown.truths,
+            ap50=one.ap50,
+            ap50_95=one.ap50_95,
+        )
+        for shown, one in zip(evaluation.shown, score.classes, strict=True)
+    ]
+    return trainer_pb2.Evaluation(
+        images=evaluation.images,
+        classes=classes,
+        wrong_capture_ids=evaluation.wrong,
+        task="detection",
+        mean_average_precision=score.map50,
+        mean_average_precision_50_95=score.map50_95,
     )

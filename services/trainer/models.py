@@ -48,7 +48,7 @@ class Job(Base):
 
 
 class JobEpoch(Base):
-    """One row an epoch; a resumed job overwrites the epochs it repeats."""
+    """One row an epoch; a resumed job overwrites the epochs it repeats. `detection`: the proto's DetectionMetrics."""
 
     __tablename__ = "job_epochs"
 
@@ -59,6 +59,7 @@ class JobEpoch(Base):
     validation_accuracy: Mapped[float] = mapped_column(Float)
     learning_rate: Mapped[float] = mapped_column(Float)
     images_per_second: Mapped[float] = mapped_column(Float)
+    detection: Mapped[dict[str, float]] = mapped_column(JSON, default=dict, server_default=text("'{}'"))
 
 
 class JobLine(Base):
@@ -72,7 +73,10 @@ class JobLine(Base):
 
 
 class Model(Base):
-    """A trained network; `evaluation` is Evaluation.to_dict(), `parameters` the TrainingConfig in the checkpoint."""
+    """A trained network; `evaluation` is Evaluation.to_dict(), or DetectionEvaluation's.
+
+    `parameters`: the TrainingConfig in the checkpoint. `anchors`: (width, height) in cells of a yolo2, else none.
+    """
 
     __tablename__ = "models"
     __table_args__ = (Index("models_newest", "project_id", "created_at"),)
@@ -89,6 +93,7 @@ class Model(Base):
     parameters: Mapped[dict[str, Any]] = mapped_column(JSON)
     weights_source: Mapped[str] = mapped_column(Text)
     code_version: Mapped[str] = mapped_column(Text, default="", server_default=text("''"))
+    anchors: Mapped[list[list[float]]] = mapped_column(JSON, default=list, server_default=text("'[]'"))
     checkpoint_key: Mapped[str] = mapped_column(Text)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
     files: Mapped[list[ModelFile]] = relationship(

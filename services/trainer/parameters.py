@@ -12,8 +12,7 @@ from services.common.errors import InvalidInput
 from services.rpc.boardloop.trainer.v1 import trainer_pb2
 from services.trainer.augmentation.changes import Changes
 from services.trainer.choices import Choices, check_target
-from services.trainer.config import TrainingConfig, field_faults
-from services.trainer.detection_augment import DetectionAugment
+from services.trainer.config import DETECTION_DEFAULTS, HEADS, Task, TrainingConfig, field_faults
 from services.trainer.models import Model
 from services.trainer.quantisation import check_tunable
 from services.trainer.settings import TrainerSettings
@@ -38,7 +37,8 @@ MODEL = "model:"  # and the id of a registered model
 # fields of the contract that are TrainingConfig's under the same name; "" and an absent value are its default
 _SETTINGS = (
     "optimizer", "schedule", "final_learning_rate", "warmup_epochs", "weight_decay", "label_smoothing", "dropout",
-    "ema", "patience", "keep", "freeze", "balance_classes", "distil", "qat_epochs", "skip_unreadable",
+    "ema", "patience", "keep", "freeze", "balance_classes", "distil", "head", "negatives", "qat_epochs",
+    "skip_unreadable",
     *Changes.model_fields,
 )  # fmt: skip
 IMAGENET = "imagenet"
@@ -55,12 +55,14 @@ def resolved(
     asked: trainer_pb2.TrainingParameters,
     trainer: TrainerSettings,
     model: Callable[[str], Model] | None = None,
+    task: Task = "classification",
 ) -> trainer_pb2.TrainingParameters:
     """Every zero replaced by its default. InvalidInput names each parameter that is out of range or not allowed.
 
     `model` finds a registered model by its id, for weights "model:<id>": backbone and input size are then its own.
+    `task`: of the data set version.
     """
-    default = TrainingConfig()
+    default = TrainingConfig.model_validate(DETECTION_DEFAULTS if task == "detection" else {})
     start = model(asked.weights.removeprefix(MODEL)) if model and asked.weights.startswith(MODEL) else None
     parameters = trainer_pb2.TrainingParameters()
     parameters.CopyFrom(asked)
@@ -72,9 +74,11 @@ def resolved(
     parameters.weights = asked.weights or IMAGENET
     parameters.target = asked.target or DEFAULT_TARGET
     parameters.max_accuracy_drop = choices(asked).max_accuracy_drop
-    for name, value in settings(config(parameters, "", 0)).items():
+    parameters.head = asked.head or next(head for head, its in HEADS.items() if its == task)
+    for name, value in settings(config(parameters, "", 0, default)).items():
         setattr(parameters, name, value)
     check_weights(parameters.weights, trainer)
+    _check_task(parameters, task)
     _check_fit(parameters, start)
     check_target(parameters.target)
     return parameters
@@ -98,9 +102,12 @@ def _said(asked: trainer_pb2.TrainingParameters) -> dict[str, Any]:
 
 def changes(asked: trainer_pb2.TrainingParameters, detection: bool) -> Changes:
     """How pictures would be changed; what the message says nothing about has the task's default. InvalidInput."""
-    said = {name: value for name, value in _said(asked).items() if name in Changes.model_fields}
+    usual, said = (
+        {name: value for name, value in values.items() if name in Changes.model_fields}
+        for values in (DETECTION_DEFAULTS if detection else {}, _said(asked))
+    )
     try:
-        return (DetectionAugment if detection else Changes).model_validate(said)
+        return Changes.model_validate(usual | said)
     except ValidationError as error:
         raise _wrong(error) from error
 
@@ -120,9 +127,15 @@ def choices(asked: trainer_pb2.TrainingParameters | trainer_pb2.ConvertModelRequ
     return Choices.of(drop, asked.allow_oversize, weight_range)
 
 
-def config(parameters: trainer_pb2.TrainingParameters, weights: str, threads: int) -> TrainingConfig:
-    """The worker's configuration; `weights` is the path of the fetched file, or "" for random ones."""
+def config(
+    parameters: trainer_pb2.TrainingParameters, weights: str, threads: int, default: TrainingConfig | None = None
+) -> TrainingConfig:
+    """The worker's configuration; `weights` is the path of the fetched file, or "" for random ones.
+
+    `default`: what is not said; TrainingConfig's own when there is none.
+    """
     values: dict[str, Any] = {
+        **(settings(default) if default else {}),
         "backbone": parameters.backbone,
         "input_size": parameters.input_size,
         "epochs": parameters.epochs,
@@ -159,6 +172,23 @@ def check_weights(weights: str, settings: TrainerSettings) -> None:
             "WEIGHTS_NOT_ALLOWED",
             f"A job may not start from {weights!r} here.",
             fix=f"Put the file into {folders[0]}, or name its folder or address in BOARDLOOP_WEIGHTS_ALLOWED.",
+        )
+
+
+def _check_task(parameters: trainer_pb2.TrainingParameters, task: Task) -> None:
+    """InvalidInput for a head of another task than the data set version's, or a detector with a teacher."""
+    if HEADS[parameters.head] != task:
+        fitting = " or ".join(f'"{head}"' for head, its in HEADS.items() if its == task)
+        raise InvalidInput(
+            "HEAD_OF_ANOTHER_TASK",
+            f"The data set version is for {task}, and the head {parameters.head} is for {HEADS[parameters.head]}.",
+            fix=f"Choose the head {fitting}, or leave it out; or choose another data set version.",
+        )
+    if parameters.distil and task == "detection":
+        raise InvalidInput(
+            "DISTIL_DETECTOR",
+            "A detector has no teacher: distillation is for classifiers.",
+            fix="Leave distil out.",
         )
 
 

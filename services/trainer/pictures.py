@@ -1,7 +1,8 @@
 """The job folder's pictures as tensors, decoded once when they fit the memory budget.
 
 A job folder holds, each file relative to it:
-    items.json   [{"id": capture id, "file": path, "label": name, "split": "train" or "validation"}, …]
+    items.json   [{"id": capture id, "file": path, "label": name, "split": "train" or "validation"}, …]; for detection
+                 with "boxes": [[label, [left, top, right, bottom]], …], [] for a picture of background
     labels.json  the labels in the project's order; may be absent
     images/…     JPEG files
 """
@@ -9,42 +10,55 @@ A job folder holds, each file relative to it:
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from services.common.errors import InvalidInput
+from services.trainer.detection.boxes import Box
 from services.trainer.imaging import to_input
 
-__all__ = ["Item", "Pictures", "read_items", "read_labels"]
+__all__ = ["Item", "Marked", "Pictures", "read_items", "read_labels"]
 
 SPLITS = ("train", "validation")
 
 
+class Marked(NamedTuple):
+    """An object that a person has marked in a picture."""
+
+    label: str
+    box: Box
+
+
 @dataclass(frozen=True)
 class Item:
-    """One labelled capture; `file` is relative to the job folder; `board` "" = uploaded by a person."""
+    """One capture with its label, or its boxes (None: of a classification).
+
+    `file` is relative to the job folder; `board` "" = uploaded by a person.
+    """
 
     id: str
     file: str
     label: str
     split: str
     board: str = ""
+    boxes: tuple[Marked, ...] | None = None
 
 
 def read_items(folder: Path) -> list[Item]:
     """items.json of a job folder. InvalidInput names the entry and field that is wrong, or the split that is empty."""
     path = folder / "items.json"
     try:
-        items = [Item(**entry) for entry in json.loads(path.read_text())]
+        items = [_item(entry) for entry in json.loads(path.read_text())]
     except (OSError, ValueError, TypeError) as error:
         raise InvalidInput("ITEMS_BROKEN", f"{path} cannot be read: {error}.", fix="Start the job again.") from error
     for item in items:
-        if item.split not in SPLITS or not item.label:
+        if item.split not in SPLITS or not (item.label or item.boxes is not None):
             raise InvalidInput(
                 "ITEMS_BROKEN",
                 f"{path}: item {item.id} has the split {item.split!r} and the label {item.label!r}.",
@@ -57,7 +71,9 @@ def read_items(folder: Path) -> list[Item]:
                 f"The data set has no {split} pictures.",
                 fix="Make a version with more captures or another split.",
             )
-    if len({item.label for item in items}) < 2:
+    if any(item.boxes is not None for item in items):
+        _check_boxes(items)
+    elif len({item.label for item in items}) < 2:
         raise InvalidInput(
             "ONE_LABEL",
             "All pictures of the data set have the same label.",
@@ -66,12 +82,45 @@ def read_items(folder: Path) -> list[Item]:
     return items
 
 
+def _check_boxes(items: Sequence[Item]) -> None:
+    """InvalidInput names the capture and the box that cannot be one, or the split in which nothing is marked."""
+    for item in items:
+        for number, (label, box) in enumerate(item.boxes or (), 1):
+            good = 0 <= box.left < box.right <= 1 and 0 <= box.top < box.bottom <= 1  # of NaN nothing is true
+            if not good or not label:
+                raise InvalidInput(
+                    "BOX_BROKEN",
+                    f"Capture {item.id}, box {number} ({label or 'no label'}): left {box.left:g}, top {box.top:g}, "
+                    f"right {box.right:g}, bottom {box.bottom:g} of the picture.",
+                    fix="Draw it again: a box has a label and an area inside the picture, from 0 to 1.",
+                    capture=item.id,
+                )
+    for split in SPLITS:
+        if not any(item.boxes for item in items if item.split == split):
+            raise InvalidInput(
+                "NO_BOXES",
+                f"No {split} picture has a box: there is nothing to find.",
+                fix="Mark objects in more captures and make a new version, or choose another split.",
+            )
+
+
 def read_labels(folder: Path, items: Sequence[Item]) -> tuple[str, ...]:
     """The labels that `items` have, in the order of the model's outputs: that of labels.json, else the alphabet."""
-    used = {item.label for item in items}
+    used = {name for item in items for name in (_names(item.boxes) if item.boxes is not None else [item.label])}
     path = folder / "labels.json"
     named = json.loads(path.read_text()) if path.exists() else []
     return (*(label for label in named if label in used), *sorted(used - set(named)))
+
+
+def _item(entry: dict[str, Any]) -> Item:
+    boxes = entry.pop("boxes", None)
+    if boxes is not None:
+        boxes = tuple(Marked(str(label), Box(*map(float, edges))) for label, edges in boxes)
+    return Item(**entry, boxes=boxes)
+
+
+def _names(boxes: Iterable[Marked]) -> list[str]:
+    return [marked.label for marked in boxes]
 
 
 class Pictures:

@@ -179,9 +179,11 @@ class Pipeline:
         if event["type"] == "step":
             self._store.change(job.id, progress=progress, seconds_left=left)
             return
+        detection = _detection(event)
+        quality = f"mAP50 {detection['map50']:.3f}" if detection else f"accuracy {event['val_accuracy']:.3f}"
         line = (
             f"Epoch {event['epoch']} of {epochs}: loss {event['loss']:.3f}, validation loss {event['val_loss']:.3f}, "
-            f"accuracy {event['val_accuracy']:.3f}, {event['images_per_s']:.0f} images/s."
+            f"{quality}, {event['images_per_s']:.0f} images/s."
         )
         self._store.add_epoch(
             job.id,
@@ -191,7 +193,8 @@ class Pipeline:
             epoch=event["epoch"],
             train_loss=event["loss"],
             validation_loss=event["val_loss"],
-            validation_accuracy=event["val_accuracy"],
+            validation_accuracy=event.get("val_accuracy", 0.0),
+            detection=detection,
             learning_rate=event["lr"],
             images_per_second=event["images_per_s"],
         )
@@ -200,10 +203,12 @@ class Pipeline:
         self._store.change(job.id, state="CONVERTING", progress=TRAINED, seconds_left=0.0, line="Evaluating.")
         task = run.start(self.engine, CONVERSION, folder, asked.target, log="convert.log")
         began = time.monotonic()
+        done: Event = {}
         for event in task.events():
+            done = event if event["type"] == "done" else done
             if event["type"] == "evaluated":
                 model = self._register(job, asked, folder)
-                line = f"Registered model {model.id}: accuracy {event['accuracy']:.3f} in float."
+                line = f"Registered model {model.id}: {event['measure']} {event['quality']:.3f} in float."
                 self._store.change(job.id, model_id=model.id, line=line)
             elif event["type"] == "log":
                 self._store.change(job.id, line=event["message"])
@@ -214,7 +219,7 @@ class Pipeline:
                 progress = TRAINED + (1 - TRAINED) * (0.1 + 0.9 * share)
                 self._store.change(job.id, progress=progress, seconds_left=left, line=line)
         file = self.register_file(self._store.get(job.id).model_id, asked.target, folder)
-        line = f"{file.file_name}: accuracy {file.evaluation['accuracy']:.3f}, agreement {file.agreement:.3f}."
+        line = f"{file.file_name}: {done['measure']} {done['quality']:.3f}, agreement {file.agreement:.3f}."
         self._store.change(job.id, line=line)
 
     def _register(self, job: Job, asked: trainer_pb2.TrainingParameters, folder: Path) -> Model:
@@ -224,6 +229,7 @@ class Pipeline:
             f"{asked.backbone}-{asked.input_size}-{job.id}",
             (folder / "best.pt").read_bytes(),
             labels=evaluation["labels"],
+            anchors=evaluation.pop("anchors"),
             backbone=asked.backbone,
             input_size=asked.input_size,
             evaluation=evaluation,
@@ -255,3 +261,15 @@ class Pipeline:
             return self.register_file(model.id, target, folder)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def _detection(event: Event) -> dict[str, float]:
+    """The DetectionMetrics of an epoch event; {} of a classifier's."""
+    names = {
+        "map50": "val_map50",
+        "map50_95": "val_map50_95",
+        "box_loss": "loss_box",
+        "object_loss": "loss_object",
+        "class_loss": "loss_class",
+    }
+    return {name: event[key] for name, key in names.items()} if "val_map50" in event else {}

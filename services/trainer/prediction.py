@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import tempfile
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +15,28 @@ import numpy as np
 import numpy.typing as npt
 
 from services.trainer.convert import simulator
+from services.trainer.detection import Detection, decode
+from services.trainer.detection.yolo2 import VALUES
+from services.trainer.detection_evaluation import SHOWN
 from services.trainer.evaluate import softmax
 from services.trainer.imaging import to_input
 from services.trainer.registry import Registry
 
-__all__ = ["Predictor"]
+__all__ = ["Answer", "Predictor"]
 
 Logits = npt.NDArray[np.float32]
 Network = Callable[[npt.NDArray[np.uint8]], Logits]
 
 _LOADED_AT_ONCE = 4  # some 5 to 20 MB each
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Of a classifier logits and their softmax, of a detector the objects that a board would show, surest first."""
+
+    logits: list[float] = field(default_factory=list)
+    scores: list[float] = field(default_factory=list)
+    objects: list[Detection] = field(default_factory=list)
 
 
 class Predictor:
@@ -33,8 +47,8 @@ class Predictor:
         self._loaded: OrderedDict[tuple[str, str, str], Network] = OrderedDict()
         self._lock = threading.Lock()
 
-    def predict(self, model_id: str, target: str, picture: bytes) -> tuple[list[float], list[float]]:
-        """Logits and their softmax for a JPEG or PNG; `target` "" = the float network.
+    def predict(self, model_id: str, target: str, picture: bytes) -> Answer:
+        """Of a JPEG or PNG; `target` "" = the float network.
 
         NotFound: no such model or file. InvalidInput: no whole picture.
         """
@@ -42,8 +56,12 @@ class Predictor:
         pixels = to_input(picture, model.input_size, model.input_size)
         digest = self._registry.file(model_id, target).sha256 if target else str(model.created_at)
         with self._lock:
-            logits = self._network(model_id, target, digest)(pixels[None])
-        return logits[0].tolist(), softmax(logits)[0].tolist()
+            outputs = self._network(model_id, target, digest)(pixels[None])
+        if not model.anchors:
+            return Answer(outputs[0].tolist(), softmax(outputs)[0].tolist())
+        cells = math.isqrt(outputs.size // (len(model.anchors) * (VALUES + len(model.labels))))
+        anchors = [(w, h) for w, h in model.anchors]
+        return Answer(objects=decode(outputs, (cells, cells), anchors, len(model.labels), SHOWN)[0])
 
     def _network(self, model_id: str, target: str, digest: str) -> Network:
         """A model that was converted or trained again has another digest and is loaded anew."""

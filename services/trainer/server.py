@@ -16,8 +16,10 @@ from services.rpc.boardloop.trainer.v1 import trainer_pb2 as pb
 from services.rpc.boardloop.trainer.v1 import trainer_pb2_grpc
 from services.trainer import advice
 from services.trainer.choices import check_target
+from services.trainer.config import Task
 from services.trainer.convert import TARGETS
 from services.trainer.datasets import Datasets
+from services.trainer.detection.boxes import Box
 from services.trainer.evaluation.card import model_card
 from services.trainer.evaluation.queue import Evaluations
 from services.trainer.evaluation.server import EvaluationService
@@ -40,6 +42,7 @@ __all__ = ["RPC_WORKERS", "ModelService", "Rooms", "TrainingService", "add_servi
 
 RPC_WORKERS = 32
 WATCHERS = 24  # each holds a worker; the others stay free for short calls
+_TASKS: dict[int, Task] = {collector_pb2.TASK_DETECTION: "detection"}  # what is not said is classification
 _WATCH_SECONDS = 1.0  # how soon a watcher notices that its caller went away
 
 
@@ -65,8 +68,8 @@ class TrainingService(trainer_pb2_grpc.TrainingServiceServicer):
         self._watchers = threading.BoundedSemaphore(WATCHERS)
 
     def StartJob(self, request: pb.StartJobRequest, context: grpc.ServicerContext) -> pb.StartJobResponse:
-        parameters = resolved(request.parameters, self._rooms.settings, self._rooms.registry.get)
         version = self._version(request)
+        parameters = self._resolved(request, version)
         self._preflight.refuse_errors(parameters, version)
         values = MessageToDict(parameters, preserving_proto_field_name=True, always_print_fields_with_no_presence=True)
         job = self._rooms.jobs.submit(request.project_id, request.version_id, values, request.priority)
@@ -75,8 +78,14 @@ class TrainingService(trainer_pb2_grpc.TrainingServiceServicer):
     def CheckTraining(
         self, request: pb.CheckTrainingRequest, context: grpc.ServicerContext
     ) -> pb.CheckTrainingResponse:
-        parameters = resolved(request.parameters, self._rooms.settings, self._rooms.registry.get)
-        return self._preflight.check(parameters, self._version(request))
+        version = self._version(request)
+        return self._preflight.check(self._resolved(request, version), version)
+
+    def _resolved(
+        self, request: pb.StartJobRequest | pb.CheckTrainingRequest, version: collector_pb2.DatasetVersion
+    ) -> pb.TrainingParameters:
+        task = _TASKS.get(version.task, "classification")
+        return resolved(request.parameters, self._rooms.settings, self._rooms.registry.get, task)
 
     def _version(self, request: pb.StartJobRequest | pb.CheckTrainingRequest) -> collector_pb2.DatasetVersion:
         """FailedPrecondition for one of another project."""
@@ -200,8 +209,13 @@ class ModelService(trainer_pb2_grpc.ModelServiceServicer):
         return pb.ListTargetsResponse(targets=targets)
 
     def Predict(self, request: pb.PredictRequest, context: grpc.ServicerContext) -> pb.PredictResponse:
-        logits, scores = self._rooms.predictor.predict(request.model_id, request.target, request.jpeg)
-        return pb.PredictResponse(logits=logits, scores=scores)
+        answer = self._rooms.predictor.predict(request.model_id, request.target, request.jpeg)
+        labels = self._rooms.registry.get(request.model_id).labels
+        objects = [
+            pb.FoundObject(label=labels[one.label], confidence=one.confidence, **_inside(one.box))
+            for one in answer.objects
+        ]
+        return pb.PredictResponse(logits=answer.logits, scores=answer.scores, objects=objects)
 
     def GetGolden(self, request: pb.GetGoldenRequest, context: grpc.ServicerContext) -> pb.GetGoldenResponse:
         golden = self._rooms.registry.golden(request.model_id, request.target)
@@ -216,6 +230,11 @@ class ModelService(trainer_pb2_grpc.ModelServiceServicer):
         rooms = self._rooms
         card = model_card(rooms.registry, rooms.store, rooms.evaluation_store, rooms.datasets, request.model_id)
         return pb.GetModelCardResponse(card=card)
+
+
+def _inside(box: Box) -> dict[str, float]:
+    """What of a box lies in the picture."""
+    return {name: min(max(edge, 0.0), 1.0) for name, edge in box._asdict().items()}
 
 
 def _in_blocks(name: str, data: bytes) -> Iterator[tuple[str, int, bytes]]:

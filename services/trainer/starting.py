@@ -2,20 +2,20 @@
 
 TrainingConfig.weights   ""                 random
                          a TF-slim graph    the backbone (services.trainer.weights)
-                         a checkpoint, .pt  the backbone, and the head's row of every label that both have
+                         a checkpoint, .pt  the backbone, and the head's row of every label that both have; of a
+                                            detector also the neck and the anchors; of another head the backbone alone
 """
 
 from __future__ import annotations
 
 from pathlib import Path
 
-import torch
-
 from services.common.errors import InvalidInput
 from services.trainer.backbones.blocks import ConvNormActivation
 from services.trainer.checkpoints import load_checkpoint
 from services.trainer.config import TrainingConfig
-from services.trainer.model import Classifier
+from services.trainer.detector import Detector
+from services.trainer.networks import Network
 from services.trainer.weights import load_file
 
 __all__ = ["CHECKPOINT", "Frozen", "start"]
@@ -26,7 +26,7 @@ CHECKPOINT = ".pt"
 class Frozen:
     """The first `share` of a backbone's convolutions, held at what they are, batch statistics included."""
 
-    def __init__(self, model: Classifier, share: float) -> None:
+    def __init__(self, model: Network, share: float) -> None:
         layers = [module for module in model.backbone.modules() if isinstance(module, ConvNormActivation)]
         self.layers = layers[: round(share * len(layers))]
         for layer in self.layers:
@@ -38,7 +38,7 @@ class Frozen:
             layer.eval()
 
 
-def start(model: Classifier, config: TrainingConfig, labels: tuple[str, ...]) -> str:
+def start(model: Network, config: TrainingConfig, labels: tuple[str, ...]) -> str:
     """Bring the model to its starting weights; returns in words where that is.
 
     InvalidInput: a weights file that is none, or of another network.
@@ -52,7 +52,7 @@ def start(model: Classifier, config: TrainingConfig, labels: tuple[str, ...]) ->
     return _go_on(model, config, labels, path)
 
 
-def _go_on(model: Classifier, config: TrainingConfig, labels: tuple[str, ...], path: Path) -> str:
+def _go_on(model: Network, config: TrainingConfig, labels: tuple[str, ...], path: Path) -> str:
     trained = load_checkpoint(path)
     if trained.config.backbone != config.backbone:
         raise InvalidInput(
@@ -61,11 +61,13 @@ def _go_on(model: Classifier, config: TrainingConfig, labels: tuple[str, ...], p
             fix=f"Choose the backbone {trained.config.backbone}.",
         )
     model.backbone.load_state_dict(trained.model.backbone.state_dict())
-    known = [label for label in labels if label in trained.labels]
-    to, of = [labels.index(label) for label in known], [trained.labels.index(label) for label in known]
-    with torch.no_grad():
-        model.head.linear.weight[to] = trained.model.head.linear.weight[of]
-        model.head.linear.bias[to] = trained.model.head.linear.bias[of]
+    if trained.config.head != config.head:
+        return f"from the features of a trained {trained.config.head}"
+    rows = [(labels.index(label), trained.labels.index(label)) for label in labels if label in trained.labels]
+    model.head.take(trained.model.head, rows)  # type: ignore[arg-type]
+    if isinstance(model, Detector) and isinstance(trained.model, Detector):
+        cells = config.input_size / trained.config.input_size  # anchors are in cells: a larger picture has more
+        model.anchors.copy_(trained.model.anchors * cells)
     new = [label for label in labels if label not in trained.labels]
     gone = [label for label in trained.labels if label not in labels]
     changes = [f"{word} {', '.join(some)}" for word, some in (("new:", new), ("left out:", gone)) if some]

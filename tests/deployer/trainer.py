@@ -26,6 +26,7 @@ class FakeTrainer(grpc_pb.ModelServiceServicer):
         self.server.add(grpc_pb.add_ModelServiceServicer_to_server, self, name)
         self.address = f"127.0.0.1:{self.server.start()}"
         self.labels = ["functional", "defective"]
+        self.task = "classification"
         self.v831 = ""  # the target, once the model has a file for it
         self.outputs = OUTPUTS
         self.sha256 = hashlib.sha256(MODEL).hexdigest()
@@ -40,7 +41,14 @@ class FakeTrainer(grpc_pb.ModelServiceServicer):
             if target
         ]
         return pb.GetModelResponse(
-            model=pb.Model(id=request.model_id, project_id=project, name="solar cells", labels=self.labels, files=files)
+            model=pb.Model(
+                id=request.model_id,
+                project_id=project,
+                name="solar cells",
+                labels=self.labels,
+                files=files,
+                task=self.task,
+            )
         )
 
     def ListTargets(self, request: pb.ListTargetsRequest, context: Any) -> pb.ListTargetsResponse:

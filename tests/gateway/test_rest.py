@@ -226,6 +226,7 @@ def test_prediction_names_the_best_label(door: Door, world: World, job: str) -> 
         "label": "functional",
         "scores": dict(zip(LABELS, (0.953, 0.047), strict=True)),
         "logits": [2, -1],
+        "objects": [],
     }
 
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 import pytest
 
 from services.common.i18n import CATALOGUE
-from services.gateway.pages.training_fields import CHANGES, LEARNING, Choice, Number, Switch
+from services.gateway.pages.training_fields import CHANGES, DETECTION, LEARNING, Choice, Number, Switch
 from services.gateway.rest.jobs import TrainingParameters as Rest
 from services.rpc.boardloop.trainer.v1 import trainer_pb2
-from services.trainer.config import TrainingConfig
+from services.trainer.config import DETECTION_DEFAULTS, TrainingConfig
 
 FIELDS = (*LEARNING, *CHANGES)
 IN_THE_FIRST_PART = {  # of the form, by hand
     "backbone", "input_size", "epochs", "batch_size", "learning_rate", "seed", "weights", "target", "max_accuracy_drop",
-    "allow_oversize",
+    "allow_oversize", "head",
 }  # fmt: skip
 
 
@@ -21,6 +21,10 @@ def test_every_parameter_of_the_contract_is_in_the_form_and_in_rest() -> None:
     contract = {field.name for field in trainer_pb2.TrainingParameters.DESCRIPTOR.fields}
     assert {field.name for field in FIELDS} == contract - IN_THE_FIRST_PART
     assert set(Rest.model_fields) == contract
+
+
+def test_the_form_knows_the_defaults_of_a_detector() -> None:
+    assert {"learning_rate": 0.002, **DETECTION} == DETECTION_DEFAULTS  # the form leaves the rate to the trainer
 
 
 @pytest.mark.parametrize("field", FIELDS, ids=lambda field: field.name)

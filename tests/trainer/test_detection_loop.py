@@ -13,8 +13,8 @@ from services.trainer.convert import convert, simulator
 from services.trainer.convert.contract import ConvertOptions
 from services.trainer.detection import average_precision
 from services.trainer.detection_augment import DetectionAugment
-from services.trainer.detection_loop import DetectionTraining, Progress, detections, train_detector
-from services.trainer.detector import Detector, detector_graph
+from services.trainer.detection_loop import DetectionTraining, Progress, train_detector
+from services.trainer.detector import Detector, detections, detector_graph
 from services.trainer.graph import Conv, Graph
 from tests.trainer.detection.drawn import LABELS, drawn_scenes
 

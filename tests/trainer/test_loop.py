@@ -18,6 +18,7 @@ from services.common.errors import FailedPrecondition, InvalidInput
 from services.trainer import loop, schedule
 from services.trainer.config import TrainingConfig
 from services.trainer.pictures import Pictures, read_items
+from services.trainer.tasks import classification
 
 Events = list[dict[str, Any]]
 JobFolder = Callable[..., Path]
@@ -38,7 +39,7 @@ def test_learns_the_difference_and_tells_every_epoch(job_folder: JobFolder, smal
     kept = loop.load_checkpoint(folder / "best.pt")
     best = max(event["val_accuracy"] for event in epochs)
     assert best >= 0.9  # rings and bars: chance is 0.5
-    assert of_type(events, "done") == [{"type": "done", "epoch": kept.epoch, "val_accuracy": best, "stopped": False}]
+    assert of_type(events, "done") == [{"type": "done", "epoch": kept.epoch, "score": best, "stopped": False}]
     assert kept.labels == ("bars", "ring") and kept.config.epochs == 9
 
 
@@ -50,7 +51,7 @@ def test_the_kept_checkpoint_answers_as_the_loop_measured(job_folder: JobFolder)
     items = [item for item in read_items(folder) if item.split == "validation"]
     logits = loop.predict(kept.model, Pictures(folder, items, 96, 96, 2**30)[range(len(items))])
     right = [kept.labels[best] == item.label for best, item in zip(logits.argmax(1), items, strict=True)]
-    assert np.mean(right) == pytest.approx(kept.val_accuracy)
+    assert np.mean(right) == pytest.approx(kept.score)
 
 
 def weights_after(folder: Path, emit: Callable[[dict[str, Any]], None] = lambda event: None) -> torch.Tensor:
@@ -98,8 +99,8 @@ def test_a_run_without_patience_ends_early_and_says_so(job_folder: JobFolder) ->
     loop.train(folder, events.append)
     assert len(of_type(events, "epoch")) == 3  # the first, and two that are no better
     assert "Ended early: 2 epochs" in of_type(events, "log")[-1]["message"]
-    assert of_type(events, "done")[0] | {"val_accuracy": 0} == {
-        "type": "done", "epoch": 1, "val_accuracy": 0, "stopped": False
+    assert of_type(events, "done")[0] | {"score": 0} == {
+        "type": "done", "epoch": 1, "score": 0, "stopped": False
     }  # fmt: skip
     loop.train(folder, events.append)  # started again it has nothing to do
     assert len(of_type(events, "epoch")) == 3
@@ -178,14 +179,14 @@ def test_a_diverging_training_is_told(job_folder: JobFolder) -> None:
     def spoil(event: dict[str, Any]) -> None:
         checkpoint_free.append(event)
 
-    original = loop.F.cross_entropy
+    original = classification.F.cross_entropy
     nan = float("nan")
     try:
-        loop.F.cross_entropy = lambda logits, *args, **kwargs: original(logits * nan, *args, **kwargs)
+        classification.F.cross_entropy = lambda logits, *args, **kwargs: original(logits * nan, *args, **kwargs)
         with pytest.raises(FailedPrecondition, match=r"diverged.*learning_rate"):
             loop.train(folder, spoil)
     finally:
-        loop.F.cross_entropy = original
+        classification.F.cross_entropy = original
 
 
 def test_learning_rate_warms_up_and_decays() -> None:

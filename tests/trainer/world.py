@@ -17,6 +17,7 @@ from services.rpc.boardloop.trainer.v1 import trainer_pb2_grpc
 from services.trainer.service import Trainer
 from services.trainer.settings import TrainerSettings
 from tests.trainer.conftest import jpeg
+from tests.trainer.scenes import LABELS, scene_jpegs
 
 __all__ = ["World", "pb"]
 
@@ -37,9 +38,9 @@ class World:
         self.captures = collector_pb2_grpc.CaptureServiceStub(self._channels[0])
         self.datasets = collector_pb2_grpc.DatasetServiceStub(self._channels[0])
         self._start_trainer()
-        projects = self.projects = collector_pb2_grpc.ProjectServiceStub(self._channels[0])
+        self.projects = collector_pb2_grpc.ProjectServiceStub(self._channels[0])
         request = collector_pb2.CreateProjectRequest(name="marks", labels=["ring", "bars"])
-        self.project_id = projects.CreateProject(request).project.id
+        self.project_id = self.projects.CreateProject(request).project.id
 
     def _start_trainer(self) -> None:
         self.trainer = Trainer(self._settings)
@@ -75,6 +76,29 @@ class World:
             project_id=self.project_id, version_id=version.id, parameters=pb.TrainingParameters(**parameters)
         )
         return self.training.StartJob(request).job
+
+    def start_detection(self, count: int = 32, **parameters: Any) -> pb.Job:
+        """The same with tiny scenes and their boxes, in a project of their own."""
+        project = self.projects.CreateProject(collector_pb2.CreateProjectRequest(name="scenes", labels=LABELS)).project
+        for picture, truths in scene_jpegs(count):
+            boxes = [
+                collector_pb2.Box(
+                    label=LABELS[t.label], x=b.left, y=b.top, width=b.right - b.left, height=b.bottom - b.top
+                )
+                for t in truths
+                for b in [t.box]
+            ]
+            request = collector_pb2.UploadCaptureRequest(project_id=project.id, jpeg=picture, boxes=boxes, boxed=True)
+            self.captures.UploadCapture(request)
+        create = collector_pb2.CreateVersionRequest(
+            project_id=project.id, seed=1, validation_share=0.3, task=collector_pb2.TASK_DETECTION
+        )
+        version = self.datasets.CreateVersion(create).version
+        return self.training.StartJob(
+            pb.StartJobRequest(
+                project_id=project.id, version_id=version.id, parameters=pb.TrainingParameters(**parameters)
+            )
+        ).job
 
     def until(self, job_id: str, reached: Callable[[pb.Job], bool]) -> pb.Job:
         """The job as soon as `reached` says so; fails when it ends before."""

@@ -73,6 +73,11 @@ TRAINING: dict[str, tuple[str, str]] = {
         "Rare labels count as much as frequent ones; default off.",
         "稀少的标签与常见的同等重要；默认关闭。",
     ),
+    "training.negatives": ("Pictures of background", "背景图片"),
+    "training.negatives_help": (
+        "Of a detection: learns from pictures without boxes too; default on.",
+        "用于检测：也从没有标注框的图片中学习；默认开启。",
+    ),
     "training.distil": ("Teacher", "教师网络"),
     "training.distil_help": (
         "A larger network learns first and then teaches this one, kept if better: three trainings; default none.",

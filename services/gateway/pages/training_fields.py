@@ -11,7 +11,7 @@ from nicegui import ui
 from services.gateway.pages.layout import Page, html, mark
 from services.rpc.boardloop.trainer.v1 import trainer_pb2 as trainer
 
-__all__ = ["CHANGES", "LEARNING", "AdvancedFields", "Choice", "Number", "Switch"]
+__all__ = ["CHANGES", "DETECTION", "LEARNING", "AdvancedFields", "Choice", "Number", "Switch"]
 
 
 @dataclass(frozen=True)
@@ -58,6 +58,7 @@ LEARNING: tuple[Number | Choice | Switch, ...] = (
     Switch("skip_unreadable", False),
     Choice("distil", "", ("", "mobilenet_v1_0.75", "mobilenet_v1_1.0")),
     Number("qat_epochs", 0, 100, whole=True),
+    Switch("negatives", True),
 )
 # the strength of each kind of change, and how often it happens by default
 KINDS: tuple[tuple[Number | Switch, float], ...] = (
@@ -87,6 +88,12 @@ CHANGES: tuple[Number | Choice | Switch, ...] = (
 _STEPS = 100  # of a slider
 _PAIR = "display:grid;grid-template-columns:1.6fr 1fr;gap:16px"
 _STAYS = "position:sticky;top:0;z-index:2;background:var(--card)"  # in sight while a slider is moved
+
+
+# where a detector has another default
+DETECTION = {
+    "weight_decay": 0.02, "rotate": 0, "shift": 0.15, "zoom": 0.35, "brightness": 0.2, "contrast": 0.25, "colour": 0.15,
+}  # fmt: skip
 
 
 class AdvancedFields:
@@ -126,6 +133,14 @@ class AdvancedFields:
             if value is not None:
                 found[field.name] = int(value) if isinstance(field, Number) and field.whole else value
         return found
+
+    def fit(self, detection: bool) -> None:
+        """Put the defaults of the task where those of the other one still stand."""
+        defaults = {field.name: field.default for field in (*LEARNING, *CHANGES)}
+        for name, value in DETECTION.items():
+            old, new = (defaults[name], value) if detection else (value, defaults[name])
+            if self._inputs[name].value == old:
+                self._inputs[name].value = new
 
     def show(self, parameters: trainer.TrainingParameters) -> None:
         """Put in what a job was started with."""

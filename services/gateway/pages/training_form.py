@@ -31,6 +31,7 @@ BACKBONES = {
     for name in (key + width for width in widths)
 }
 SIZES = {size: f"{size} × {size}" for size in (96, 128, 160, 192, 224, 256, 320)}
+HEADS = ("classifier", "yolo2")
 DEFAULT_TARGET = "k210-kmodel-v3"
 
 
@@ -44,6 +45,7 @@ class TrainingForm:
         self._project = project
         self._versions: dict[str, collector.DatasetVersion] = {}
         self._wanted = version
+        self._detection: set[str] = set()  # ids of the versions with boxes
         self._started: Callable[[str], None] = lambda _: None
         t = page.t
         with ui.element("section").classes("card stack"):
@@ -64,7 +66,8 @@ class TrainingForm:
 
     def _build(self) -> None:
         t = self._page.t
-        self._version = ui.select({}, label=t("training.version")).props("outlined " + mark("train-version"))
+        self._version = ui.select({}, label=t("training.version"), on_change=self._fit_to_task)
+        self._version.props("outlined " + mark("train-version"))
         self._target = self._select("target", {DEFAULT_TARGET: DEFAULT_TARGET}, DEFAULT_TARGET)
         self._networks = NetworkPicker(self._page, self._take)
         self._epochs = self._number("epochs", 15, 1, 1000)
@@ -76,6 +79,8 @@ class TrainingForm:
             ui.element("div").classes("stack"),
         ):
             self._backbone = self._select("backbone", BACKBONES, "mobilenet_v1_0.5")
+            heads = {"": t("training.head_task"), **{head: t(f"training.head_{head}") for head in HEADS}}
+            self._head = self._select("head", heads, "")
             self._input = self._select("input", SIZES, 128)
             self._drop = self._number("drop", 3, 0, 100, precision=None)
             self._batch = self._number("batch", 16, 1, 512)
@@ -160,15 +165,22 @@ class TrainingForm:
         self._versions = {version.id: version for version in answer.versions}
         options = {
             version.id: t(
-                "training.version_option", number=version.number, count=version.train_count + version.validation_count
+                "training.version_detection" if version.task == collector.TASK_DETECTION else "training.version_option",
+                number=version.number,
+                count=version.train_count + version.validation_count,
             )
             for version in answer.versions
         }
+        self._detection = {version.id for version in answer.versions if version.task == collector.TASK_DETECTION}
         self._fields.classes("hidden") if not options else self._fields.classes(remove="hidden")
         self._without.classes("hidden") if options else self._without.classes(remove="hidden")
         keep = self._version.value if self._version.value in options else None
         first = next(iter(options), None)
         self._version.set_options(options, value=keep or (self._wanted if self._wanted in options else first))
+
+    def _fit_to_task(self) -> None:
+        """Another task has other defaults; what a person, or a model to train on from, has set otherwise stays."""
+        self._advanced.fit(detection=self._version.value in self._detection)
 
     async def _check(self) -> None:
         await self._preflight.check(
@@ -187,6 +199,7 @@ class TrainingForm:
             seed=int(self._seed.value or 0),
             weights=str(self._weights.value),
             target=str(self._target.value),
+            head=str(self._head.value),
             max_accuracy_drop=None if self._drop.value is None else float(self._drop.value) / 100,
             **self._advanced.values(),
         )

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, model_validator
 
 from services.gateway.context import Here
-from services.gateway.rest.shapes import Id, Many, Public, Time, enum_words
+from services.gateway.rest.shapes import Id, Many, Public, Time, absent_as_null, enum_words
 from services.gateway.upstream import ask
 from services.rpc.boardloop.trainer.v1 import trainer_pb2 as pb
 
@@ -98,6 +98,18 @@ class TrainingParameters(Public):
     mosaic_probability: Share = Field(default=None, description="null = 0.5")
     least_visible: Share = Field(default=None, description="of a box, for it to stay; above 0; null = 0.4")
     skip_unreadable: bool = Field(default=False, description="leave out pictures that cannot be read")
+    head: Literal["", "classifier", "yolo2"] = Field(default="", description='"" = by the version\'s task')
+    negatives: bool | None = Field(default=None, description="pictures without boxes are trained on; null = true")
+
+
+class DetectionMetrics(Public):
+    """Of a detector after an epoch."""
+
+    map50: float = Field(description="on the validation split, 0 to 1")
+    map50_95: float
+    box_loss: float
+    object_loss: float
+    class_loss: float
 
 
 class EpochMetrics(Public):
@@ -109,6 +121,12 @@ class EpochMetrics(Public):
     validation_accuracy: float
     learning_rate: float
     images_per_second: float
+    detection: Annotated[DetectionMetrics | None, Field(description="null: of a classifier")]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _absent(cls, message: Any) -> Any:
+        return absent_as_null(message, "detection")
 
 
 class JobPublic(Public):

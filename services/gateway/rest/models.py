@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Path, Query, UploadFile
 from fastapi.responses import StreamingResponse
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, model_validator
 
 from services.common.errors import Internal, NotFound
 from services.common.fidelity import Fidelity
 from services.gateway.context import Context, Here
-from services.gateway.rest.shapes import Id, Many, Public, Responses, Time
+from services.gateway.rest.shapes import Id, Many, Public, Responses, Time, absent_as_null
 from services.gateway.upstream import ask
 from services.rpc.boardloop.trainer.v1 import trainer_pb2 as pb
 
@@ -35,7 +35,14 @@ class ClassMetrics(Public):
     precision: float
     recall: float
     f1: float
-    support: int
+    support: int = Field(description="pictures; objects of a detection")
+    ap50: float | None = Field(description="of a detection; null: no picture shows the label")
+    ap50_95: float | None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _absent(cls, message: Any) -> Any:
+        return absent_as_null(message, "ap50", "ap50_95")
 
 
 class Evaluation(Public):
@@ -46,6 +53,8 @@ class Evaluation(Public):
     confusion: Many[int] = Field(description="labels x labels; row = truth, column = predicted")
     classes: Many[ClassMetrics]
     wrong_capture_ids: Many[str]
+    mean_average_precision: float = Field(description="mAP50 of a detection, else 0")
+    mean_average_precision_50_95: float
 
 
 class ConvertedFile(Public):
@@ -78,6 +87,9 @@ class ModelPublic(Public):
     files: Many[ConvertedFile]
     weights_source: str
     created_at: Time
+    task: str = Field(description='"classification" or "detection"')
+    head: str
+    anchors: Many[float] = Field(description="of a yolo2: width, height, width, height … in cells of 32 pixels")
 
 
 class TargetPublic(Public):
@@ -102,12 +114,24 @@ class ConversionCreate(BaseModel):
     weight_range: Literal["max", "mse"] = Field(default="max", description="mse clips outliers of the weights")
 
 
+class FoundObject(Public):
+    """What a detector found; the edges are shares of the picture's width and height."""
+
+    label: str
+    confidence: float
+    left: float
+    top: float
+    right: float
+    bottom: float
+
+
 class PredictionPublic(BaseModel):
     """What the model says of one picture."""
 
-    label: str = Field(description="the best one")
-    scores: dict[str, float] = Field(description="softmax per label")
+    label: str = Field(description='the best one; "" when a detector finds nothing')
+    scores: dict[str, float] = Field(description="softmax per label; empty of a detector")
     logits: list[float]
+    objects: list[FoundObject] = Field(description="of a detector, surest first")
 
 
 @router.get("/targets", summary="Conversion targets")
@@ -177,7 +201,7 @@ async def convert(model_id: Id, body: ConversionCreate, context: Here) -> Conver
     return ConvertedFile.of(answer.file)
 
 
-@router.post("/models/{model_id}/predict", summary="Classify one JPEG")
+@router.post("/models/{model_id}/predict", summary="Classify one JPEG, or find what is in it")
 async def predict(
     model_id: Id,
     file: UploadFile,
@@ -185,10 +209,12 @@ async def predict(
     target: Annotated[TargetId, Query(description="float, or a converted file by its simulator")] = FLOAT,
 ) -> PredictionPublic:
     request = pb.PredictRequest(model_id=model_id, target="" if target == FLOAT else target, jpeg=await file.read())
-    labels = (await _model(context, model_id)).labels
+    model = await _model(context, model_id)
     answer = await ask(context.upstream.models.Predict(request))
-    scores = dict(zip(labels, answer.scores, strict=True))
-    return PredictionPublic(label=max(scores, key=scores.__getitem__), scores=scores, logits=list(answer.logits))
+    objects = FoundObject.all_of(answer.objects)
+    scores = dict(zip(model.labels, answer.scores, strict=True)) if model.task != "detection" else {}
+    best = max(scores, key=scores.__getitem__) if scores else next((one.label for one in objects), "")
+    return PredictionPublic(label=best, scores=scores, logits=list(answer.logits), objects=objects)
 
 
 def fidelity_of(model: pb.Model, target: str) -> Fidelity:

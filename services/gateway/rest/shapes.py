@@ -10,7 +10,7 @@ from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-__all__ = ["Id", "LabelName", "Many", "Public", "Responses", "Time", "enum_words"]
+__all__ = ["Id", "LabelName", "Many", "Public", "Responses", "Time", "absent_as_null", "enum_words"]
 
 Item = TypeVar("Item")
 
@@ -29,6 +29,14 @@ class Public(BaseModel):
     def all_of(cls, messages: Iterable[Message]) -> list[Self]:
         """The models of many messages."""
         return [cls.of(message) for message in messages]
+
+
+def absent_as_null(message: Any, *names: str) -> Any:
+    """A message's fields for `Public`, with None where a field with presence is absent."""
+    if not isinstance(message, Message):
+        return message
+    fields = {field.name: getattr(message, field.name) for field in message.DESCRIPTOR.fields}
+    return fields | {name: None for name in names if not message.HasField(name)}
 
 
 def _time(value: object) -> object:

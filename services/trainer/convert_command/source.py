@@ -82,12 +82,12 @@ def _from_onnx(path: Path, labels: tuple[str, ...], mean: tuple[float, ...], std
 
 def _from_checkpoint(path: Path, mean: Sequence[float], std: Sequence[float]) -> Graph:
     from services.trainer.loop import load_checkpoint
-    from services.trainer.model import to_graph
+    from services.trainer.networks import graph_of
 
     if mean or std:
         raise InvalidInput("NOT_FOR_CHECKPOINTS", "A checkpoint knows its --mean and --std.", fix="Leave them out.")
     kept = load_checkpoint(path)
-    return to_graph(kept.model, kept.labels, kept.config.input_size, _name(path))
+    return graph_of(kept.model, kept.config, kept.labels, _name(path))
 
 
 def _labelled(graph: Graph, labels: tuple[str, ...]) -> Graph:

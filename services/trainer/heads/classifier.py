@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import torch
 from torch import Tensor, nn
 
 from services.trainer.graph import FullyConnected, GlobalAveragePool
@@ -22,6 +25,13 @@ class ClassifierHead(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         logits: Tensor = self.linear(self.dropout(features.mean((2, 3))))
         return logits
+
+    def take(self, trained: ClassifierHead, rows: Sequence[tuple[int, int]]) -> None:
+        """Go on with the rows of a trained head; `rows`: (label here, the same label there)."""
+        here, there = ([row[side] for row in rows] for side in (0, 1))
+        with torch.no_grad():
+            self.linear.weight[here] = trained.linear.weight[there]
+            self.linear.bias[here] = trained.linear.bias[there]
 
     def graph_layers(self) -> tuple[GlobalAveragePool, FullyConnected]:
         """Pooling and the linear layer: the chip puts out logits."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -34,6 +35,17 @@ class Yolo2Head(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         last: Tensor = self.predict(self.neck(features))
         return last
+
+    def take(self, trained: Yolo2Head, rows: Sequence[tuple[int, int]]) -> None:
+        """Go on with a trained head of as many anchors; `rows`: (label here, the same label there)."""
+        self.neck.load_state_dict(trained.neck.state_dict())
+        values = [(value, value) for value in range(VALUES)]
+        pairs = [*values, *((VALUES + here, VALUES + there) for here, there in rows)]
+        here, there = ([pair[side] for pair in pairs] for side in (0, 1))
+        with torch.no_grad():
+            for mine, other in zip(self.predict.parameters(), trained.predict.parameters(), strict=True):
+                of_anchor = mine.view(self.anchors, -1, *mine.shape[1:])
+                of_anchor[:, here] = other.view(self.anchors, -1, *mine.shape[1:])[:, there]
 
     def graph_layers(self) -> tuple[Conv, Conv]:
         """Neck and map; sigmoid, softmax and exp are the decoder's."""

@@ -52,12 +52,13 @@ class Targets:
     boxes: Tensor
 
     @classmethod
-    def of(cls, truths: Sequence[Sequence[Truth]]) -> Targets:
+    def of(cls, truths: Sequence[Sequence[Truth]], device: torch.device | None = None) -> Targets:
+        """On `device`; None: the CPU."""
         rows = [(i, truth.label, truth.box) for i, items in enumerate(truths) for truth in items]
         return cls(
-            torch.tensor([i for i, _, _ in rows], dtype=torch.long),
-            torch.tensor([label for _, label, _ in rows], dtype=torch.long),
-            torch.tensor([box for _, _, box in rows], dtype=torch.float32).reshape(-1, 4),
+            torch.tensor([i for i, _, _ in rows], dtype=torch.long, device=device),
+            torch.tensor([label for _, label, _ in rows], dtype=torch.long, device=device),
+            torch.tensor([box for _, _, box in rows], dtype=torch.float32, device=device).reshape(-1, 4),
         )
 
 
@@ -67,14 +68,14 @@ def yolo2_loss(last: Tensor, targets: Targets, anchors: Tensor) -> LossParts:
     count = len(anchors)
     values = last.view(n, count, channels // count, h, w).permute(0, 1, 3, 4, 2)  # (n, anchors, h, w, 5 + classes)
     boxes = _boxes(values, anchors)  # (n, anchors, h, w, 4), in cells
-    truths = targets.boxes * torch.tensor([w, h, w, h])
+    truths = targets.boxes * torch.tensor([w, h, w, h], device=last.device)
     which, anchor = _responsible(truths, anchors)
     centre = (truths[which, :2] + truths[which, 2:]) / 2
     column, row = centre[:, 0].long().clamp(0, w - 1), centre[:, 1].long().clamp(0, h - 1)
     place = (targets.picture[which], anchor, row, column)
 
     overlap, penalty = _overlap(boxes[place], truths[which])
-    wanted = torch.zeros(n, count, h, w)
+    wanted = torch.zeros(n, count, h, w, device=last.device)
     weight = torch.where(_covered(boxes.detach(), truths, targets.picture), 0.0, _EMPTY)
     wanted[place] = overlap.detach().clamp(0, 1)
     weight[place] = 1.0
@@ -87,7 +88,8 @@ def yolo2_loss(last: Tensor, targets: Targets, anchors: Tensor) -> LossParts:
 def _boxes(values: Tensor, anchors: Tensor) -> Tensor:
     """Edges in cells of the boxes in (n, anchors, h, w, 5 + classes), as services.trainer.detection.yolo2 decodes."""
     h, w = values.shape[2:4]
-    cells = torch.stack(torch.meshgrid(torch.arange(w), torch.arange(h), indexing="xy"), -1)
+    across, down = (torch.arange(side, device=values.device) for side in (w, h))
+    cells = torch.stack(torch.meshgrid(across, down, indexing="xy"), -1)
     centre = cells + values[..., :2].sigmoid()
     half = values[..., 2:4].clamp(max=_MAX_EXPONENT).exp() * anchors[:, None, None] / 2
     return torch.cat([centre - half, centre + half], -1)
@@ -99,7 +101,7 @@ def _responsible(truths: Tensor, anchors: Tensor) -> tuple[Tensor, Tensor]:
     both = torch.minimum(sizes[:, None], anchors).prod(-1)
     fit = both / (sizes.prod(-1)[:, None] + anchors.prod(-1) - both)  # (truths, anchors)
     chosen = fit > _SIMILAR
-    chosen[torch.arange(len(truths)), fit.argmax(1)] = True
+    chosen[torch.arange(len(truths), device=fit.device), fit.argmax(1)] = True
     which, anchor = chosen.nonzero(as_tuple=True)
     return which, anchor
 
@@ -115,7 +117,7 @@ def _overlap(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
 
 def _covered(boxes: Tensor, truths: Tensor, picture: Tensor) -> Tensor:
     """(n, anchors, h, w): whether a box overlaps some truth of its picture by more than _IGNORED."""
-    covered = torch.zeros(boxes.shape[:-1], dtype=torch.bool)
+    covered = torch.zeros(boxes.shape[:-1], dtype=torch.bool, device=boxes.device)
     for i in set(picture.tolist()):
         own = truths[picture == i]
         covered[i] = (_overlap(boxes[i][..., None, :], own)[0] > _IGNORED).any(-1)

@@ -10,7 +10,7 @@ __all__ = ["stored_content"]
 
 
 def stored_content(registry: Registry, model_id: str, target: str, flash_address: int = 0) -> PackageContent:
-    """The registry's models are classifiers. `flash_address` 0: the default.
+    """`flash_address` 0: the default.
 
     NotFound without such a model or file, InvalidInput for the float checkpoint, which no chip loads.
     """
@@ -31,6 +31,7 @@ def stored_content(registry: Registry, model_id: str, target: str, flash_address
         data=registry.read(model_id, target),
         labels=tuple(model.labels),
         input=InputSpec(3, model.input_size, model.input_size, (INPUT_MEAN,) * 3, (INPUT_STD,) * 3),
+        anchors=tuple((w, h) for w, h in model.anchors),
         report=file.report,
         fidelity=file.fidelity,
         flash_address=flash_address or FLASH_ADDRESS,

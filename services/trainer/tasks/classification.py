@@ -1,0 +1,60 @@
+"""Learning the label of a picture: cross-entropy, from the labels alone or also from a teacher's answers."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from services.trainer.augmentation import augmented
+from services.trainer.config import TrainingConfig
+from services.trainer.data import Data
+from services.trainer.device import autocast, moved
+from services.trainer.distillation import soft_loss
+from services.trainer.model import normalised
+from services.trainer.networks import Network, build
+from services.trainer.schedule import class_weights
+from services.trainer.tasks.contract import Losses, Measured
+
+__all__ = ["Classification"]
+
+_AT_ONCE = 64
+
+
+class Classification:
+    """Task of the head "classifier"; its score is the accuracy."""
+
+    def __init__(
+        self, config: TrainingConfig, data: Data, device: torch.device, teacher: Network | None = None
+    ) -> None:
+        self._config, self._data, self._device, self._teacher = config, data, device, teacher
+        balanced = class_weights(data.targets, len(data.labels)).to(device) if config.balance_classes else None
+        self._weights = balanced
+
+    def network(self) -> Network:
+        return build(self._config, len(self._data.labels))
+
+    def losses(self, model: Network, indices: Tensor, generator: torch.Generator) -> Losses:
+        x = moved(torch.from_numpy(self._data.pictures[indices.tolist()]), self._device)  # uint8 (b, 3, h, w)
+        x = normalised(augmented(x.float() / 255, self._config, generator) * 255)  # float (b, 3, h, w), channels last
+        targets = moved(self._data.targets[indices], self._device)
+        with autocast(self._device):
+            logits = model(x)  # (b, classes)
+            answers = self._teacher(x).detach() if self._teacher is not None else None
+        logits = logits.float()
+        loss = F.cross_entropy(logits, targets, self._weights, label_smoothing=self._config.label_smoothing)
+        return Losses(loss if answers is None else soft_loss(loss, logits, answers.float()))
+
+    def measure(self, model: Network) -> Measured:
+        """Mean cross-entropy and accuracy."""
+        model.eval()
+        pictures, targets = self._data.val_pictures, self._data.val_targets
+        loss, right = 0.0, 0
+        with torch.no_grad():
+            for indices in torch.split(torch.arange(len(pictures)), _AT_ONCE):
+                x = moved(torch.from_numpy(pictures[indices.tolist()]), self._device)
+                logits = model(normalised(x)).cpu()
+                loss += F.cross_entropy(logits, targets[indices], reduction="sum").item()
+                right += int((logits.argmax(1) == targets[indices]).sum())
+        accuracy = right / len(pictures)
+        return Measured(accuracy, {"val_loss": loss / len(pictures), "val_accuracy": accuracy})

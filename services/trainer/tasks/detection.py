@@ -1,0 +1,64 @@
+"""Learning to find objects: the loss of the YOLOv2 head in three parts, and average precision."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from services.trainer.augmentation import augmented_scenes
+from services.trainer.config import TrainingConfig
+from services.trainer.data import Data
+from services.trainer.detection import Truth, average_precision, decode, fit_anchors
+from services.trainer.detector import EVALUATION_NMS, EVALUATION_THRESHOLD
+from services.trainer.device import autocast, moved
+from services.trainer.heads.yolo2_loss import LossParts, Targets, yolo2_loss
+from services.trainer.model import normalised
+from services.trainer.networks import Network, anchors_of, build, grid_of
+from services.trainer.tasks.contract import Losses, Measured
+
+__all__ = ["Detection"]
+
+_AT_ONCE = 64
+
+
+class Detection:
+    """Task of the head "yolo2"; its score is mAP50. InvalidInput: too few boxes for five anchors."""
+
+    def __init__(self, config: TrainingConfig, data: Data, device: torch.device) -> None:
+        self._config, self._data, self._device = config, data, device
+        self._anchors = fit_anchors((truth.box for items in data.targets for truth in items), grid_of(config))
+
+    def network(self) -> Network:
+        return build(self._config, len(self._data.labels), self._anchors)
+
+    def losses(self, model: Network, indices: Tensor, generator: torch.Generator) -> Losses:
+        chosen = indices.tolist()
+        x = moved(torch.from_numpy(self._data.pictures[chosen]), self._device)  # uint8 (b, 3, h, w)
+        truths = [self._data.targets[i] for i in chosen]
+        x, truths = augmented_scenes(x.float() / 255, truths, self._config, generator)
+        with autocast(self._device):
+            last = model(normalised(x * 255))  # (b, anchors*(5 + classes), h/32, w/32)
+        parts = self._loss(model, last.float(), truths)
+        named = {"loss_box": parts.box, "loss_object": parts.objectness, "loss_class": parts.label}
+        return Losses(parts.total, named)
+
+    def measure(self, model: Network) -> Measured:
+        """Mean loss, mAP50 and mAP50-95."""
+        model.eval()
+        pictures, truths = self._data.val_pictures, self._data.val_targets
+        loss, found = 0.0, []
+        with torch.no_grad():
+            for indices in torch.split(torch.arange(len(pictures)), _AT_ONCE):
+                chosen = indices.tolist()
+                last = model(normalised(moved(torch.from_numpy(pictures[chosen]), self._device)))
+                loss += self._loss(model, last, [truths[i] for i in chosen]).total.item() * len(chosen)
+                found += decode(
+                    last.cpu().numpy(), grid_of(self._config), anchors_of(model), len(self._data.labels),
+                    EVALUATION_THRESHOLD, EVALUATION_NMS,
+                )  # fmt: skip
+        score = average_precision(found, truths, self._data.labels)
+        figures = {"val_loss": loss / len(pictures), "val_map50": score.map50, "val_map50_95": score.map50_95}
+        return Measured(score.map50, figures)
+
+    def _loss(self, model: Network, last: Tensor, truths: list[list[Truth]]) -> LossParts:
+        return yolo2_loss(last, Targets.of(truths, self._device), model.anchors)  # type: ignore[arg-type]
