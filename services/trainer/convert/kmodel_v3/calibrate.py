@@ -170,7 +170,9 @@ def _integers(
         # behind the last layer stands the average: what its weights do to averages counts, not to single pixels
         averaged = i == len(lowered.stages) - 1 and lowered.tail and isinstance(lowered.tail[0], GlobalAveragePool)
         seen = data.mean((2, 3), keepdims=True) if averaged and stage.kernel == 1 else data
-        moments = second_moments(seen, stage.kernel, stage.depthwise)
+        copied = stage.kernel == 1 and stage.sources[0] != IMAGE_MAP
+        copies = lowered.stages[stage.sources[0]].copies if copied else 1
+        moments = second_moments(seen, stage.kernel, stage.depthwise, copies)
     quantised, factor = quantise_weights(stage.weight * inputs, options.weight_range, moments, stage.copies)
     bias = stage.bias.astype(np.float64)
     if padding is not None:

@@ -13,6 +13,7 @@ x = (u8/255 - mean)/std            -> the scale and zero point of the image
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from dataclasses import dataclass, field, replace
 
@@ -20,7 +21,7 @@ import numpy as np
 
 from services.common.errors import UnsupportedModel
 from services.trainer.convert.common import check_weights, unsupported
-from services.trainer.convert.kmodel_v3.copies import COPIES, copy_first_blocks
+from services.trainer.convert.kmodel_v3.copies import COPIES, copy_first_blocks, copy_last_blocks
 from services.trainer.convert.kmodel_v3.limits import check_stage
 from services.trainer.convert.kmodel_v3.memory import place_maps
 from services.trainer.convert.kmodel_v3.registers import ConvShape, RowLayout
@@ -95,8 +96,10 @@ def lower(graph: Graph) -> Lowered:
 def _placed(stages: tuple[Stage, ...], graph: Graph) -> tuple[tuple[Stage, ...], tuple[ConvShape, ...], dict[int, int]]:
     """With as many copied blocks as leave room for the maps that wait for an addition."""
     shapes = _check(stages, graph)
-    for blocks in range(len(COPIES), 0, -1):
+    for blocks, last in itertools.product(range(len(COPIES), -1, -1), (True, False)):
         copied = copy_first_blocks(stages, shapes, blocks)
+        if last:
+            copied = copy_last_blocks(copied, _check(copied, graph))
         copied_shapes = _check(copied, graph)
         try:
             return copied, copied_shapes, place_maps(copied, copied_shapes)

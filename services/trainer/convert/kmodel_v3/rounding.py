@@ -22,17 +22,22 @@ MAX_INPUTS = 2304  # of a dense layer; the inverse of H takes its cube
 MAX_SAMPLES, MAX_WINDOWS = 8192, 2048  # of a dense layer's inputs; of each channel of a depthwise layer
 LEAST_SHRINKAGE = 0.02
 LOW, HIGH = -128, 127
+IMAGE_WEIGHT = 4.0  # of how images differ from each other, beside how pixels do: later layers average over pixels
 BLOCK = 64
 DESCENTS = 40
 
 
-def second_moments(data: npt.NDArray[np.float32], kernel: int, depthwise: bool) -> Doubles:
-    """Covariance of the inputs of one output, bytes (c, n, h, w): (c*k*k, c*k*k), depthwise (c, k*k, k*k)."""
+def second_moments(data: npt.NDArray[np.float32], kernel: int, depthwise: bool, copies: int = 1) -> Doubles:
+    """Covariance of the inputs of one output, bytes (c, n, h, w): (c*k*k, c*k*k), depthwise (c, k*k, k*k).
+
+    The channels of a 1x1 layer's inputs are `copies` times nearly the same.
+    """
     channels, n, height, width = data.shape
     if kernel == 1:
         flat = data.reshape(channels, -1)
         step = max(1, flat.shape[1] // MAX_SAMPLES)
-        return _covariance(np.ascontiguousarray(flat[:, ::step], np.float32))
+        means = data.mean((2, 3)) if height * width > 1 else None
+        return _covariance(np.ascontiguousarray(flat[:, ::step], np.float32), copies, means)
     inside = (n, height - 2, width - 2)  # windows without padding: the map need not be copied
     count = min(MAX_WINDOWS if depthwise else MAX_SAMPLES, math.prod(inside))
     places = np.random.default_rng(0).choice(math.prod(inside), count, replace=False)
@@ -43,16 +48,26 @@ def second_moments(data: npt.NDArray[np.float32], kernel: int, depthwise: bool) 
     return _covariance(windows if depthwise else windows.reshape(channels * 9, count))
 
 
-def _covariance(samples: npt.NDArray[np.float32]) -> Doubles:
-    """Over the last axis; with few samples for many inputs mostly its diagonal, which those do tell."""
+def _covariance(
+    samples: npt.NDArray[np.float32], copies: int = 1, means: npt.NDArray[np.float32] | None = None
+) -> Doubles:
+    """Over the last axis; with few samples for many inputs mostly its diagonal, which those do tell.
+
+    `means` (inputs, n) of images count beside the samples. What copies have in common is known and stays.
+    """
     inputs, count = samples.shape[-2:]
     samples = samples - samples.mean(-1, keepdims=True)
     moments: Doubles = (samples @ np.swapaxes(samples, -1, -2)).astype(np.float64) / count
-    diagonal = np.diagonal(moments, axis1=-2, axis2=-1).copy()
-    level = np.maximum(diagonal.mean(-1, keepdims=True), 1e-9)
-    share = LEAST_SHRINKAGE + (1 - LEAST_SHRINKAGE) * inputs / (inputs + 8 * count)
-    moments *= 1 - share
-    moments += (share * diagonal + 0.01 * level)[..., None] * np.eye(inputs)
+    known = float(count)
+    if means is not None:
+        means = means - means.mean(1, keepdims=True)
+        moments += (means @ means.T).astype(np.float64) * (IMAGE_WEIGHT / means.shape[1])
+        known /= 1 + IMAGE_WEIGHT
+    level = np.maximum(np.diagonal(moments, axis1=-2, axis2=-1).mean(-1), 1e-9)[..., None, None]
+    distinct = inputs // copies
+    share = LEAST_SHRINKAGE + (1 - LEAST_SHRINKAGE) * distinct / (distinct + 8 * known)
+    moments *= 1 - share + share * np.tile(np.eye(distinct), (copies, copies))
+    moments += 0.01 * level * np.eye(inputs)
     return moments
 
 
