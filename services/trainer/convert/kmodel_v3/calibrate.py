@@ -3,7 +3,8 @@
 Each stage runs twice: in float32 on float maps, and in the KPU's integers on the bytes that the stages before it really
 give. The float maps set the scales, the bytes which way weights are rounded; the difference of the two means, channel
 by channel, corrects the bias, so that errors do not add up from layer to layer (sequential bias correction: Nagel et
-al., 2019, section 4.2).
+al., 2019, section 4.2). Small and strange variations of the images run in float only, and tell the rounding what else
+the later layers may see (see variations.py).
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from services.trainer.convert.kmodel_v3.registers import Quantisation
 from services.trainer.convert.kmodel_v3.rounding import MAX_INPUTS, second_moments
 from services.trainer.convert.kmodel_v3.scales import MapStatistics, Scale, choose_scale, image_scale
 from services.trainer.convert.kmodel_v3.stages import IMAGE_MAP, POOL_LEFT_TOP, POOL_MAX, Lowered, Stage, readers
+from services.trainer.convert.kmodel_v3.variations import variations
 from services.trainer.graph import GlobalAveragePool, InputSpec
 
 if TYPE_CHECKING:
@@ -51,14 +53,18 @@ class QuantisedStage:
 
 @dataclass(eq=False)
 class _Maps:
-    """Float map (n, c, h, w), bytes and scale of every map that is still to be read."""
+    """Float map (n, c, h, w), of copied channels one copy, bytes and scale of every map that is still to be read.
+
+    `varied`: float maps of the variations of the images.
+    """
 
     real: dict[int, torch.Tensor]
+    varied: dict[int, torch.Tensor]
     data: dict[int, Bytes]
     scales: dict[int, Scale]
 
     def drop(self, index: int) -> None:
-        del self.real[index], self.data[index]
+        del self.real[index], self.varied[index], self.data[index]
 
 
 def calibrate(lowered: Lowered, spec: InputSpec, images_u8: Images, options: ConvertOptions) -> list[QuantisedStage]:
@@ -67,8 +73,11 @@ def calibrate(lowered: Lowered, spec: InputSpec, images_u8: Images, options: Con
 
     mean = np.asarray(spec.mean, np.float32)[:, None, None]
     std = np.asarray(spec.std, np.float32)[:, None, None]
+    last = lowered.shapes[-1]
+    varied = variations(images_u8, last.out_height, last.out_width)
     maps = _Maps(
         {IMAGE_MAP: torch.from_numpy((images_u8.astype(np.float32) / np.float32(255) - mean) / std)},
+        {IMAGE_MAP: torch.from_numpy((varied / np.float32(255) - mean) / std)},
         {IMAGE_MAP: np.ascontiguousarray(images_u8.transpose(1, 0, 2, 3), np.float32)},
         {IMAGE_MAP: image_scale(spec.mean, spec.std)},
     )
@@ -89,16 +98,17 @@ def _quantise(
 
     stage = lowered.stages[i]
     with torch.no_grad():
-        sums = _convolve(stage, _joined_real(stage, maps))
+        sums = _convolve(stage, _joined_real(stage, maps.real))
         real = _activate(stage, sums)
+        varied = _joined_real(stage, maps.varied)
     out = _scale(lowered, i, real, maps.scales, read_by)
     data = _joined_data(stage, maps)
-    conv, factor, bias = _integers(lowered, i, _joined_scale(stage, maps), data, options)
+    conv, factor, bias = _integers(lowered, i, _joined_scale(stage, maps), (data, varied), options)
     accumulate, step = Accumulator(conv), 2 if stage.pool == POOL_LEFT_TOP else 1
     parts = [accumulate(data[:, at : at + CHUNK], step) for at in range(0, data.shape[1], CHUNK)]
     if options.bias_correction:
-        mean = sum(part.sum((1, 2, 3)) for part in parts) / (sums.numel() / len(bias))
-        bias = sums.mean((0, 2, 3)).double().numpy() - mean * factor
+        mean = sum(part.sum((1, 2, 3)) for part in parts) / (sums.numel() / sums.shape[1])
+        bias = np.tile(sums.mean((0, 2, 3)).double().numpy(), stage.copies) - mean * factor
     del sums  # at 224x224 the maps of 64 images take hundreds of megabytes
     norm = normalise(stage, conv, factor, bias + offsets(stage) * out.scale, out, options.prescale)
     conv = replace(conv, norm_mul=norm.mul, norm_add=norm.add, norm_shift=norm.shift, activation=norm.table)
@@ -106,15 +116,19 @@ def _quantise(
     while parts:
         finished.append(unit.finish(parts.pop(0)))
     result = np.concatenate(finished, axis=1)
+    with torch.no_grad():
+        maps.varied[i] = _activate(stage, _convolve(stage, varied))
     maps.real[i], maps.data[i], maps.scales[i] = real, result, out
     return QuantisedStage(stage, conv, out, norm.prescale, _snr_db(real, result, out))
 
 
 def _snr_db(real: torch.Tensor, data: Bytes, out: Scale) -> float:
-    """As `common.snr_db`, on a few images and without copies in float64: the maps are large."""
+    """As `common.snr_db`, on a few images, not in float64: the maps are large. Of copied channels the mean counts."""
     some = np.linspace(0, len(real) - 1, min(len(real), SNR_IMAGES)).round().astype(int)
     wanted = real[some].numpy()
-    noise = out.values(data[:, some]).transpose(1, 0, 2, 3) - wanted
+    channels = wanted.shape[1]
+    mean = data[:, some].reshape(-1, channels, len(some), *wanted.shape[2:]).mean(0)
+    noise = out.first(channels).values(mean).transpose(1, 0, 2, 3) - wanted
     signal, rest = (math.sqrt(np.vdot(x, x)) for x in (wanted, np.ascontiguousarray(noise)))
     return snr_db(np.array([signal]), np.array([signal - rest]))
 
@@ -124,9 +138,11 @@ def _scale(
 ) -> Scale:
     """The scale for the output of stage `i`, which suits the stages that read it."""
     stage = lowered.stages[i]
-    low, high = (ends.double().numpy() for ends in (real.amin((0, 2, 3)), real.amax((0, 2, 3))))
+    ends = real.amin((0, 2, 3)), real.amax((0, 2, 3))
+    low, high = (np.tile(end.double().numpy(), stage.copies) for end in ends)
     # only a map with a sign may have scales by channel
-    variance = real.var((0, 2, 3)).double().numpy() if low.min() < 0 else np.ones(len(low))
+    signed = low.min() < 0
+    variance = np.tile(real.var((0, 2, 3)).double().numpy(), stage.copies) if signed else np.ones(len(low))
     stats = MapStatistics(low, high, variance)
     partner, found = None, [lowered.stages[index] for index in read_by[i]]
     for reader in found:
@@ -138,10 +154,10 @@ def _scale(
     return choose_scale(stage, stats, found, partner)
 
 
-def _joined_real(stage: Stage, maps: _Maps) -> torch.Tensor:
+def _joined_real(stage: Stage, real: dict[int, torch.Tensor]) -> torch.Tensor:
     import torch
 
-    parts = [maps.real[source] for source in stage.sources]
+    parts = [real[source] for source in stage.sources]
     return (parts[0] if len(parts) == 1 else torch.cat(parts, 1))[:, : stage.in_channels]
 
 
@@ -158,7 +174,7 @@ def _joined_scale(stage: Stage, maps: _Maps) -> Scale:
 
 
 def _integers(
-    lowered: Lowered, i: int, scale: Scale, data: Bytes, options: ConvertOptions
+    lowered: Lowered, i: int, scale: Scale, inputs_seen: tuple[Bytes, torch.Tensor], options: ConvertOptions
 ) -> tuple[KpuConv, Doubles, Doubles]:
     """The convolution without its normalisation, s_x*s_w (oc,), and the real bias (oc,)."""
     stage, shape = lowered.stages[i], lowered.shapes[i]
@@ -167,12 +183,7 @@ def _integers(
     inputs = scale.scale[:, None, None, None] if stage.depthwise else scale.scale[:, None, None]
     moments = None
     if not stage.joins and (stage.depthwise or stage.weight[0].size <= MAX_INPUTS):
-        # behind the last layer stands the average: what its weights do to averages counts, not to single pixels
-        averaged = i == len(lowered.stages) - 1 and lowered.tail and isinstance(lowered.tail[0], GlobalAveragePool)
-        seen = data.mean((2, 3), keepdims=True) if averaged and stage.kernel == 1 else data
-        copied = stage.kernel == 1 and stage.sources[0] != IMAGE_MAP
-        copies = lowered.stages[stage.sources[0]].copies if copied else 1
-        moments = second_moments(seen, stage.kernel, stage.depthwise, copies)
+        moments = _moments(lowered, i, scale, *inputs_seen)
     quantised, factor = quantise_weights(stage.weight * inputs, options.weight_range, moments, stage.copies)
     bias = stage.bias.astype(np.float64)
     if padding is not None:
@@ -196,19 +207,39 @@ def _integers(
     return conv, factor, bias
 
 
+def _moments(lowered: Lowered, i: int, scale: Scale, data: Bytes, varied: torch.Tensor) -> Doubles:
+    """Of the inputs of stage `i`."""
+    stage = lowered.stages[i]
+    if stage.kernel != 1:
+        return second_moments(data, stage.kernel, stage.depthwise)
+    copies = stage.in_channels // varied.shape[1]
+    real = varied.numpy().transpose(1, 0, 2, 3)
+    real = scale.first(len(real)).bytes(real)
+    # behind the last layer stands the average: what its weights do to averages counts, not to single pixels
+    if i == len(lowered.stages) - 1 and lowered.tail and isinstance(lowered.tail[0], GlobalAveragePool):
+        data, real = data.mean((2, 3), keepdims=True), real.mean((2, 3), keepdims=True)
+    return second_moments(data, 1, False, copies, np.tile(real, (copies, 1, 1, 1)))
+
+
 def _nearest_byte(zero_points: Doubles) -> int:
     return round(min(max(float(zero_points.mean()), 0), 255))
 
 
 def _convolve(stage: Stage, x: torch.Tensor) -> torch.Tensor:
-    """Sums before the activation, (n, oc, h, w); left-top pooling, which commutes with it, has happened."""
+    """Sums before the activation, (n, oc, h, w); left-top pooling, which commutes with it, has happened.
+
+    Copies are computed once: `x` and the result have one of each.
+    """
     import torch
     import torch.nn.functional as F
 
     stride = 2 if stage.pool == POOL_LEFT_TOP else 1
-    groups = stage.weight.shape[0] if stage.depthwise else 1
-    weight, bias = torch.from_numpy(stage.weight), torch.from_numpy(stage.bias)
-    return F.conv2d(x, weight, bias, stride, stage.kernel // 2, groups=groups)
+    channels = len(stage.weight) // stage.copies
+    weight, groups = stage.weight[:channels], channels if stage.depthwise else 1
+    if not stage.depthwise and x.shape[1] < stage.in_channels:
+        weight = weight.reshape(channels, -1, x.shape[1], stage.kernel, stage.kernel).sum(1)
+    bias = torch.from_numpy(stage.bias[:channels])
+    return F.conv2d(x, torch.from_numpy(weight), bias, stride, stage.kernel // 2, groups=groups)
 
 
 def _activate(stage: Stage, sums: torch.Tensor) -> torch.Tensor:

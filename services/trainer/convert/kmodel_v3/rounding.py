@@ -27,17 +27,23 @@ BLOCK = 64
 DESCENTS = 40
 
 
-def second_moments(data: npt.NDArray[np.float32], kernel: int, depthwise: bool, copies: int = 1) -> Doubles:
+def second_moments(
+    data: npt.NDArray[np.float32],
+    kernel: int,
+    depthwise: bool,
+    copies: int = 1,
+    varied: npt.NDArray[np.float32] | None = None,
+) -> Doubles:
     """Covariance of the inputs of one output, bytes (c, n, h, w): (c*k*k, c*k*k), depthwise (c, k*k, k*k).
 
-    The channels of a 1x1 layer's inputs are `copies` times nearly the same.
+    The channels of a 1x1 layer's inputs are `copies` times nearly the same, and `varied` (c, n, h, w) are more of them.
     """
     channels, n, height, width = data.shape
     if kernel == 1:
-        flat = data.reshape(channels, -1)
-        step = max(1, flat.shape[1] // MAX_SAMPLES)
-        means = data.mean((2, 3)) if height * width > 1 else None
-        return _covariance(np.ascontiguousarray(flat[:, ::step], np.float32), copies, means)
+        maps = [data] if varied is None else [data, varied]
+        samples = np.concatenate([_pixels(part, MAX_SAMPLES >> i) for i, part in enumerate(maps)], axis=1)
+        means = np.concatenate([part.mean((2, 3)) for part in maps], axis=1) if height * width > 1 else None
+        return _covariance(samples, copies, means)
     inside = (n, height - 2, width - 2)  # windows without padding: the map need not be copied
     count = min(MAX_WINDOWS if depthwise else MAX_SAMPLES, math.prod(inside))
     places = np.random.default_rng(0).choice(math.prod(inside), count, replace=False)
@@ -46,6 +52,12 @@ def second_moments(data: npt.NDArray[np.float32], kernel: int, depthwise: bool, 
     for tap in range(9):
         windows[:, tap] = data[:, image, y + tap // 3, x + tap % 3]
     return _covariance(windows if depthwise else windows.reshape(channels * 9, count))
+
+
+def _pixels(data: npt.NDArray[np.float32], most: int) -> npt.NDArray[np.float32]:
+    """(c, n, h, w) to (c, about `most`)."""
+    flat = data.reshape(len(data), -1)
+    return np.ascontiguousarray(flat[:, :: max(1, flat.shape[1] // most)])
 
 
 def _covariance(

@@ -68,6 +68,12 @@ class Scale:
         real *= scale
         return real
 
+    def bytes(self, real: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """The nearest bytes for real numbers (c, n, h, w)."""
+        scale, zero = (a.astype(np.float32)[:, None, None, None] for a in (self.scale, self.zero_point))
+        data: npt.NDArray[np.float32] = real / scale + zero
+        return np.clip(np.rint(data, out=data), 0, 255, out=data)
+
 
 @dataclass(frozen=True, eq=False)
 class MapStatistics:

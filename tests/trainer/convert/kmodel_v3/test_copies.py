@@ -5,6 +5,7 @@ import pytest
 
 from services.trainer.convert import convert
 from services.trainer.convert.kmodel_v3 import copies
+from services.trainer.convert.kmodel_v3.firmware import Firmware
 from services.trainer.convert.kmodel_v3.lower import lower
 from services.trainer.convert.kmodel_v3.simulate import KModelSimulator
 from services.trainer.graph import Activation, Add, Conv, Graph
@@ -69,3 +70,31 @@ def test_copies_lie_evenly_between_two_steps() -> None:
     stem = lower(differences()).stages[0]
     assert sorted(set(copies.offsets(stem))) == [-0.375, -0.125, 0.125, 0.375]
     assert copies.offsets(stem).sum() == 0
+
+
+def blocks(width: int, count: int = 6) -> Graph:
+    """A stem and `count` blocks of a depthwise layer and a 1x1, all `width` channels."""
+    layers = [conv("stem", (3, width), stride=2)]
+    for i in range(count):
+        layers += [conv(f"d{i}", (width, width), depthwise=True), conv(f"p{i}", (width, width), kernel=1)]
+    return graph(*layers, *classifier(2, width), size=(32, 32))
+
+
+def test_every_second_of_the_last_blocks_is_copied_until_the_file_is_a_third_larger(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(copies, "COPIES", ())
+    copied = lower(blocks(32, 9)).stages
+    assert [i for i, stage in enumerate(copied) if stage.copies > 1 and not stage.depthwise] == [16]
+    monkeypatch.setattr(copies, "MOST_GROWTH", 1.0)
+    assert [i for i, stage in enumerate(lower(blocks(32, 9)).stages) if stage.copies > 1][::2] == [0, 4, 8, 12, 16]
+
+
+def test_no_block_is_copied_that_would_take_a_file_off_a_firmware(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(copies, "COPIES", ())
+    with monkeypatch.context() as plain_only:
+        plain_only.setattr(copies, "MOST_GROWTH", 0)
+        plain = copies._file_bytes(lower(blocks(32, 9)).stages)
+    for budget, times in ((plain, 1), (1, 2)):
+        monkeypatch.setattr(copies, "FIRMWARE", {"a board": Firmware(0, budget)})
+        assert max(stage.copies for stage in lower(blocks(32, 9)).stages) == times

@@ -50,3 +50,27 @@ def test_the_copies_of_a_weight_make_up_for_each_other() -> None:
 def test_an_input_that_never_changes_does_no_harm() -> None:
     moments = second_moments(np.zeros((3, 2, 8, 8), np.float32), 1, False)
     assert np.isfinite(round_steps(np.ones((2, 3)) * 3.4, moments)).all()
+
+
+def test_what_copied_inputs_have_in_common_outlasts_few_samples() -> None:
+    """The weights of two copies may then err in opposite ways, as nobody sees it in their sum."""
+    few = np.random.default_rng(4).integers(0, 200, (64, 3, 2, 2)).astype(np.float32)
+    moments = second_moments(np.tile(few, (2, 1, 1, 1)), 1, False, copies=2)
+    single = second_moments(np.tile(few, (2, 1, 1, 1)), 1, False)
+    twins = np.arange(64), np.arange(64) + 64
+    correlation = [m[twins].mean() / np.diagonal(m).mean() for m in (moments, single)]
+    assert correlation[0] > 0.95 > 0.5 > correlation[1]
+
+
+def test_differences_between_images_weigh_more_than_those_between_pixels() -> None:
+    rng = np.random.default_rng(5)
+    pixels = rng.normal(100, 10, (1, 16, 20, 20))
+    images = np.broadcast_to(rng.normal(100, 10, (1, 16, 1, 1)), (1, 16, 20, 20))
+    moments = second_moments(np.concatenate([pixels, images]).astype(np.float32), 1, False)
+    assert moments[1, 1] > 2 * moments[0, 0]
+
+
+def test_variations_add_what_the_images_do_not_show() -> None:
+    data = np.zeros((2, 2, 8, 8), np.float32)
+    data[0] = np.random.default_rng(6).integers(0, 200, (2, 8, 8))
+    assert second_moments(data, 1, False, 1, data[::-1].copy())[1, 1] > 100 * second_moments(data, 1, False)[1, 1]
