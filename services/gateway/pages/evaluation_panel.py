@@ -82,12 +82,18 @@ class ModelPanels:
             part = ui.select(parts, value="validation", label=t("evaluation.part"))
             part.props("outlined " + mark("evaluate-part"))
 
+            confidence = ui.number(t("evaluation.confidence"), value=0, min=0, max=0.99, step=0.05)
+            confidence.props["hint"] = t("evaluation.confidence_help")
+            confidence.props("outlined " + mark("evaluate-confidence"))
+            confidence.set_visibility(model.task == "detection")
+
             async def start() -> None:
                 wanted = trainer.StartEvaluationRequest(
                     model_id=model.id,
                     version_id=str(version.value or ""),
                     target=str(target.value),
                     part=str(part.value),
+                    confidence=float(confidence.value or 0),
                 )
                 made = (await ask(self._page.upstream.evaluations.StartEvaluation(wanted))).evaluation
                 dialog.close()

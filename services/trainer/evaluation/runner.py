@@ -81,7 +81,7 @@ class Runner:
         model = self._registry.get(evaluation.model_id)
         version = self._datasets.version(evaluation.version_id)
         return Request(
-            task="classification",
+            task="detection" if model.anchors else "classification",
             labels=tuple(model.labels),
             version_labels=tuple(version.labels),
             target=evaluation.target,
@@ -90,6 +90,7 @@ class Runner:
             part=checked_part(evaluation.part),
             confidence=evaluation.confidence,
             seen=tuple(sorted(self._seen(evaluation))),
+            anchors=tuple((width, height) for width, height in model.anchors),
         )
 
     def _seen(self, evaluation: EvaluationRun) -> set[str]:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import grpc
 
 from services.common.errors import FailedPrecondition, InvalidInput, TooManyRequests
+from services.rpc.boardloop.collector.v1 import collector_pb2
 from services.rpc.boardloop.trainer.v1 import trainer_pb2 as pb
 from services.rpc.boardloop.trainer.v1 import trainer_pb2_grpc
 from services.trainer.datasets import Datasets
@@ -51,6 +52,13 @@ class EvaluationService(trainer_pb2_grpc.EvaluationServiceServicer):
                 "VERSION_OF_ANOTHER_PROJECT",
                 f"Data set version {version.id} does not belong to the project of model {model.name}.",
                 fix="Choose a version of the same project.",
+            )
+        if (version.task == collector_pb2.TASK_DETECTION) != bool(model.anchors):
+            raise FailedPrecondition(
+                "VERSION_OF_ANOTHER_TASK",
+                f"Version {version.number} is for {'detection' if not model.anchors else 'classification'}, "
+                f"model {model.name} is not.",
+                fix="Choose a version of the model's kind, or make one.",
             )
         run = self._store.create(model.project_id, model.id, version.id, request.target, part, confidence)
         self._queue.submit(run)
