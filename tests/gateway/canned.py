@@ -222,6 +222,7 @@ class Trainer(CannedEvaluations, tg.TrainingServiceServicer, tg.ModelServiceServ
         self.jobs: dict[str, t.Job] = {}
         self.models: dict[str, t.Model] = {}
         self.conversion = t.ConvertModelRequest()
+        self.prediction = t.PredictResponse(logits=[2.0, -1.0], scores=[0.953, 0.047])
         self.problems: list[t.TrainingProblem] = []
         self.evaluations: dict[str, t.EvaluationJob] = {}
         self.answers: dict[str, Answers] = {}
@@ -357,7 +358,7 @@ class Trainer(CannedEvaluations, tg.TrainingServiceServicer, tg.ModelServiceServ
         return t.ListTargetsResponse(targets=[t.Target(**dict(zip(names, row, strict=True))) for row in rows])
 
     def Predict(self, request: t.PredictRequest, context: Any) -> t.PredictResponse:
-        return t.PredictResponse(logits=[2.0, -1.0], scores=[0.953, 0.047])
+        return self.prediction
 
     def GetGolden(self, request: t.GetGoldenRequest, context: Any) -> t.GetGoldenResponse:
         raise NotFound("UNKNOWN_MODEL", "The gateway never asks for this.")

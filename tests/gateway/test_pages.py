@@ -21,6 +21,7 @@ from services.rpc.boardloop.deployer.v1 import deployer_pb2 as d
 from services.rpc.boardloop.trainer.v1 import trainer_pb2 as t
 from tests.browser import Tab, open_tab
 from tests.gateway.canned import BOARDS, World, cell_jpeg, converted
+from tests.gateway.canned_detection import detect, detector
 from tests.gateway.conftest import PASSWORD, make_token, settings_for
 
 ROOMS = ("datasets", "training", "models", "boards")
@@ -299,6 +300,37 @@ def test_a_training_is_seen_live_until_its_model(tab: Tab, site: Site) -> None:
     expect(tab.at("job-stop")).to_be_hidden()
     tab.at("job-model").click()
     expect(tab.at("model-view", id=model)).to_be_visible()
+
+
+def test_a_detector_is_measured_by_map(tab: Tab, site: Site) -> None:
+    trainer = site.world.trainer
+    job = started(site, tab)
+    trainer.advance(job, 9)
+    detect(trainer.jobs[job])
+    expect(tab.at("job-view")).to_contain_text("best mAP50 45.0 %")
+    expect(tab.at("chart-map")).to_be_visible()
+    expect(tab.at("chart-parts")).to_be_visible()
+    expect(tab.at("chart").last).to_be_hidden()
+    model = trainer.finish(job)
+    detector(trainer.models[model])
+    tab.go(f"/projects/{site.project}/models?model={model}")
+    expect(tab.at("figures")).to_contain_text("mAP5062.5 %61.0 %")
+    expect(tab.at("precisions")).to_contain_text("62.5 %30.0 %80.0 %70.0 %75.0 %93")
+    expect(tab.at("precisions")).to_contain_text("—")
+    expect(tab.at("model-release")).to_be_disabled()
+
+
+def test_the_form_has_the_defaults_of_the_version_s_task(tab: Tab, site: Site) -> None:
+    versions = site.world.collector.versions
+    for version in versions:
+        version.task = c.TASK_DETECTION
+    try:
+        started(site, tab)
+        asked = next(reversed(site.world.trainer.jobs.values())).parameters
+        assert (asked.zoom, asked.weight_decay, asked.rotate, asked.head) == (0.35, 0.02, 0, "")
+    finally:
+        for version in versions:
+            version.task = c.TASK_CLASSIFICATION
 
 
 def test_a_waiting_training_shows_its_place_and_takes_a_priority(tab: Tab, site: Site) -> None:

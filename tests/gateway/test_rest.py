@@ -9,7 +9,9 @@ import pytest
 import zxingcpp
 from PIL import Image
 
+from services.rpc.boardloop.trainer.v1 import trainer_pb2 as pb
 from tests.gateway.canned import BOARDS, LABELS, MODEL_FILE, RELEASE, TARGET, World, cell_jpeg
+from tests.gateway.canned_detection import detector
 from tests.gateway.conftest import Door
 
 
@@ -228,6 +230,21 @@ def test_prediction_names_the_best_label(door: Door, world: World, job: str) -> 
         "logits": [2, -1],
         "objects": [],
     }
+
+
+def test_prediction_of_a_detector_says_what_is_where(door: Door, world: World, job: str) -> None:
+    model = world.trainer.finish(job)
+    detector(world.trainer.models[model])
+    found = pb.FoundObject(label="defective", confidence=0.75, left=0.25, top=0.5, right=0.5, bottom=1)
+    world.trainer.prediction = pb.PredictResponse(objects=[found])
+    answer = door.admin.post(f"/models/{model}/predict", files={"file": ("a.jpg", cell_jpeg(1, False))}).json()
+    assert (answer["label"], answer["scores"], answer["logits"]) == ("defective", {}, [])
+    assert answer["objects"] == [
+        {"label": "defective", "confidence": 0.75, "left": 0.25, "top": 0.5, "right": 0.5, "bottom": 1.0}
+    ]
+    public = door.admin.get(f"/models/{model}").json()
+    assert (public["task"], public["evaluation"]["mean_average_precision"]) == ("detection", 0.625)
+    assert [one["ap50"] for one in public["evaluation"]["classes"]] == [0.625, None]
 
 
 def test_pairing_gives_a_code_as_text_and_as_pictures(door: Door, project: str) -> None:

@@ -248,6 +248,11 @@ PAGES: dict[str, tuple[str, str]] = {
     "models.size": ("File size", "文件大小"),
     "models.ram": ("Memory on the board", "板上内存"),
     "models.images": ("Validation pictures", "验证图片"),
+    "models.objects": ("Objects", "物体数"),
+    "models.detection_classes": (
+        "AP: average precision over all confidences. The others: of the objects surer than one half, as boards show.",
+        "AP：所有置信度上的平均精度。其余：置信度高于一半的物体，与板上显示的一致。",
+    ),
     "models.confusion": ("Confusion matrix", "混淆矩阵"),
     "models.confusion_axes": ("Rows: truth. Columns: prediction.", "行：真实标签。列：预测标签。"),
     "models.classes": ("Per label", "各标签指标"),

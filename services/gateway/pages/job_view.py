@@ -9,7 +9,7 @@ from nicegui import ui
 
 from services.gateway.live import Subscription
 from services.gateway.pages.layout import Page, button, html, mark
-from services.gateway.pages.words import duration, job_state, percent, tag
+from services.gateway.pages.words import best_words, duration, is_detector, job_state, tag
 from services.gateway.upstream import ask
 from services.rpc.boardloop.trainer.v1 import trainer_pb2 as trainer
 
@@ -60,6 +60,13 @@ class JobView:
                 t("training.loss"), [(t("training.train_loss"), TRAIN), (t("training.validation_loss"), VALIDATION)]
             )
             self._accuracy = self._chart(t("training.accuracy"), [(t("training.accuracy"), ACCURACY)], top=1.0)
+            self._map = self._chart(t("training.map"), [("mAP50", ACCURACY), ("mAP50-95", TRAIN)], 1.0, "chart-map")
+            parts = (("box", TRAIN), ("object", VALIDATION), ("class", ACCURACY))
+            self._parts = self._chart(
+                t("training.loss_parts"),
+                [(t(f"training.{part}_loss"), colour) for part, colour in parts],
+                test="chart-parts",
+            )
         with ui.element("section").classes("card stack full"):
             html(t("training.log"), "section-title", tag="h2")
             self._log = html("", "full").props(mark("job-log"))
@@ -73,7 +80,9 @@ class JobView:
         self.job_id, self._epochs = job_id, UNKNOWN
         self._subscription = self._page.listen(self._page.context.live.job(job_id), self._show)
 
-    def _chart(self, title: str, series: list[tuple[str, str]], top: float | None = None) -> ui.echart:
+    def _chart(
+        self, title: str, series: list[tuple[str, str]], top: float | None = None, test: str = "chart"
+    ) -> ui.echart:
         options: dict[str, Any] = {
             "textStyle": {"fontFamily": FONT},
             "title": {"text": title, "left": 0, "top": 0, "padding": 0,
@@ -93,7 +102,7 @@ class JobView:
                 for name, colour in series
             ],
         }  # fmt: skip
-        return ui.echart(options).classes("chart").props(mark("chart"))
+        return ui.echart(options).classes("chart").props(mark(test))
 
     async def _show(self, answer: trainer.GetJobResponse) -> None:
         job = answer.job
@@ -127,7 +136,7 @@ class JobView:
         if job.epochs:
             epochs = job.parameters.epochs * (3 if job.parameters.distil else 1)  # network, teacher, student
             facts.append(f"{t('training.epoch')} {job.epochs[-1].epoch} / {epochs}")
-            facts.append(t("training.best", accuracy=percent(max(epoch.validation_accuracy for epoch in job.epochs))))
+            facts.append(best_words(job, t))
             facts.append(t("training.speed", rate=f"{job.epochs[-1].images_per_second:.0f}"))
         if word in RUNNING and job.seconds_left:
             facts.append(t("training.left", time=duration(job.seconds_left, t)))
@@ -155,10 +164,17 @@ class JobView:
         self._epochs = len(job.epochs)
         numbers = [epoch.epoch for epoch in job.epochs]
         dots = len(numbers) < 3  # a line through one point is invisible
-        curves = (
+        found = [e.detection for e in job.epochs]
+        detector = is_detector(job)
+        curves: tuple[tuple[ui.echart, tuple[list[float], ...]], ...] = (
             (self._loss, ([e.train_loss for e in job.epochs], [e.validation_loss for e in job.epochs])),
             (self._accuracy, ([e.validation_accuracy for e in job.epochs],)),
+            (self._map, ([d.map50 for d in found], [d.map50_95 for d in found])),
+            (self._parts, ([d.box_loss for d in found], [d.object_loss for d in found], [d.class_loss for d in found])),
         )
+        for chart in (self._map, self._parts):
+            chart.classes(remove="hidden") if detector else chart.classes("hidden")
+        self._accuracy.classes("hidden") if detector else self._accuracy.classes(remove="hidden")
         for chart, columns in curves:
             chart.options["xAxis"]["data"] = numbers
             for series, column in zip(chart.options["series"], columns, strict=True):

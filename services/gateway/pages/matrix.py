@@ -8,7 +8,7 @@ from services.common.i18n import Translator
 from services.gateway.pages.words import percent
 from services.rpc.boardloop.trainer.v1 import trainer_pb2 as trainer
 
-__all__ = ["class_table", "confusion_matrix"]
+__all__ = ["class_table", "confusion_matrix", "precision_table"]
 
 RIGHT, WRONG = "15 143 128", "213 94 0"  # rgb: green-blue and orange differ for every kind of colour vision
 DARK_FROM = 0.55  # share of a row from which white text reads better
@@ -48,6 +48,20 @@ def class_table(t: Translator, views: list[tuple[str, trainer.Evaluation]]) -> s
         for one, title in _by_label(views)
     )
     return f'<table class="data">{head.replace("<th></th>", "", 1).replace("</th>", "</th><th></th>", 1)}{rows}</table>'
+
+
+def precision_table(t: Translator, views: list[tuple[str, trainer.Evaluation]]) -> str:
+    """Average precision per label of a detector, and what a board shows: precision, recall and F1."""
+    words = [t("models." + name) for name in ("precision", "recall", "f1", "objects")]
+    head = "".join(f"<th>{name}</th>" for name in (t("models.label"), "", "AP50", "AP50-95", *words))
+    rows = "".join(
+        f"<tr><td>{escape(one.label)}</td><td class='muted'>{escape(title)}</td>"
+        f"<td class=strong>{percent(one.ap50) if one.HasField('ap50') else '—'}</td>"
+        f"<td>{percent(one.ap50_95) if one.HasField('ap50_95') else '—'}</td><td>{percent(one.precision)}</td>"
+        f"<td>{percent(one.recall)}</td><td>{percent(one.f1)}</td><td>{one.support}</td></tr>"
+        for one, title in _by_label(views)
+    )
+    return f'<table class="data" data-testid="precisions"><tr>{head}</tr>{rows}</table>'
 
 
 def _by_label(views: list[tuple[str, trainer.Evaluation]]) -> list[tuple[trainer.ClassMetrics, str]]:

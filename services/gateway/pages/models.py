@@ -11,9 +11,9 @@ from nicegui import ui
 from services.gateway.pages.convert_dialog import convert_dialog
 from services.gateway.pages.evaluation_panel import ModelPanels
 from services.gateway.pages.layout import Page, button, empty, find_project, html, mark, open_page
-from services.gateway.pages.matrix import class_table, confusion_matrix
+from services.gateway.pages.matrix import class_table, confusion_matrix, precision_table
 from services.gateway.pages.release_dialog import releasable, release_dialog
-from services.gateway.pages.words import date, kilobytes, percent
+from services.gateway.pages.words import date, kilobytes, percent, quality
 from services.rpc.boardloop.collector.v1 import collector_pb2 as collector
 from services.rpc.boardloop.trainer.v1 import trainer_pb2 as trainer
 
@@ -79,7 +79,7 @@ class Models:
     def _row(self, model: trainer.Model, here: bool) -> None:
         row = ui.element("button").classes("pick on" if here else "pick")
         with row.props(mark("model") + f' type="button" data-id="{model.id}"'):
-            accuracy = percent(model.evaluation.accuracy)
+            accuracy = percent(quality(model.evaluation))
             html(
                 f'<strong>{escape(model.name)}</strong><span class="num">{accuracy}</span>', "line between", tag="span"
             )
@@ -141,10 +141,7 @@ class Models:
         t = self._page.t
         columns = [t("models.float"), *(escape(file.target) for file in model.files)]
         rows = [
-            (
-                t("models.accuracy"),
-                [percent(model.evaluation.accuracy), *(percent(f.evaluation.accuracy) for f in model.files)],
-            ),
+            *self._qualities(model),
             (t("models.agreement"), ["—", *(percent(file.agreement) for file in model.files)]),
             (t("models.images"), [str(model.evaluation.images), *(str(f.evaluation.images) for f in model.files)]),
             (t("models.size"), ["—", *(kilobytes(file.size_bytes) for file in model.files)]),
@@ -159,6 +156,15 @@ class Models:
         with ui.element("section").classes("card scroll"):
             html(f'<table class="data" data-testid="figures"><tr><th></th>{head}</tr>{body}</table>')
 
+    def _qualities(self, model: trainer.Model) -> list[tuple[str, list[str]]]:
+        views = [model.evaluation, *(file.evaluation for file in model.files)]
+        if model.task != "detection":
+            return [(self._page.t("models.accuracy"), [percent(one.accuracy) for one in views])]
+        return [
+            ("mAP50", [percent(one.mean_average_precision) for one in views]),
+            ("mAP50-95", [percent(one.mean_average_precision_50_95) for one in views]),
+        ]
+
     def _fidelity_link(self, model: trainer.Model, target: str) -> str:
         link = f"/projects/{self._project.id}/models/{model.id}/fidelity/{escape(target)}"
         text = escape(self._page.t("fidelity.link"))
@@ -168,6 +174,12 @@ class Models:
         t = self._page.t
         labels = list(model.labels)
         views = [(t("models.float"), model.evaluation), *((file.target, file.evaluation) for file in model.files)]
+        if model.task == "detection":
+            with ui.element("section").classes("card stack scroll"):
+                html(t("models.classes"), "section-title", tag="h2")
+                html(t("models.detection_classes"), "faint")
+                html(precision_table(t, views))
+            return
         with ui.element("section").classes("card stack"):
             html(t("models.confusion"), "section-title", tag="h2")
             html(t("models.confusion_axes"), "faint")

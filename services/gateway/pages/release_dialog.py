@@ -27,7 +27,9 @@ def release_dialog(page: Page, project: collector.Project, model: trainer.Model)
 
 
 def releasable(model: trainer.Model) -> list[trainer.ConvertedFile]:
-    """The files that boards of a fleet load; the others are for downloading."""
+    """The files that boards of a fleet load; the others, and detectors, are for downloading."""
+    if model.task == "detection":
+        return []
     return [file for file in model.files if board_type_of(file.format)]
 
 

@@ -11,7 +11,7 @@ from nicegui import ui
 from services.gateway.pages.job_view import JobView
 from services.gateway.pages.layout import Page, empty, find_project, html, mark, open_page
 from services.gateway.pages.training_form import TrainingForm
-from services.gateway.pages.words import date, job_state, percent, tag
+from services.gateway.pages.words import date, job_best, job_state, percent, tag
 from services.rpc.boardloop.trainer.v1 import trainer_pb2 as trainer
 
 __all__: list[str] = []
@@ -83,7 +83,7 @@ class Jobs:
     def _row(self, job: trainer.Job) -> None:
         t = self._page.t
         word, tone = job_state(job)
-        best = max((epoch.validation_accuracy for epoch in job.epochs), default=0.0)
+        best = job_best(job)
         note = percent(best) if best else f"{job.progress:.0%}"
         row = ui.element("button").classes("pick on" if job.id == self._chosen else "pick")
         with row.props(mark("job") + f' type="button" data-id="{job.id}" data-state="{word}"'):

@@ -12,8 +12,8 @@ from services.rpc.boardloop.deployer.v1 import deployer_pb2 as deployer
 from services.rpc.boardloop.trainer.v1 import trainer_pb2 as trainer
 
 __all__ = [
-    "COLOURS", "ago", "board_state", "clock", "date", "duration", "job_state", "kilobytes", "label_colour", "percent",
-    "release_state", "tag", "update_state",
+    "COLOURS", "ago", "best_words", "board_state", "clock", "date", "duration", "is_detector", "job_best", "job_state",
+    "kilobytes", "label_colour", "percent", "quality", "release_state", "tag", "update_state",
 ]  # fmt: skip
 
 MINUTE, HOUR, DAY = 60, 3600, 86400
@@ -97,3 +97,25 @@ def release_state(release: deployer.Release) -> tuple[str, str]:
     """Word and tone of a release's state."""
     word = deployer.ReleaseState.Name(release.state).removeprefix("RELEASE_STATE_")
     return word, {"DONE": "good", "AWAITING_SIGNATURE": "warn"}.get(word, "accent")
+
+
+def is_detector(job: trainer.Job) -> bool:
+    """Whether its epochs measure mAP."""
+    return any(epoch.HasField("detection") for epoch in job.epochs)
+
+
+def job_best(job: trainer.Job) -> float:
+    """Of the epochs so far, the best accuracy or mAP50; 0 when there are none."""
+    scores = (e.detection.map50 if e.HasField("detection") else e.validation_accuracy for e in job.epochs)
+    return max(scores, default=0.0)
+
+
+def best_words(job: trainer.Job, t: Translator) -> str:
+    """The same as a sentence."""
+    best = percent(job_best(job))
+    return t("training.best_map", map=best) if is_detector(job) else t("training.best", accuracy=best)
+
+
+def quality(evaluation: trainer.Evaluation) -> float:
+    """The figure that stands for a model: accuracy, or mAP50 of a detector."""
+    return evaluation.mean_average_precision if evaluation.task == "detection" else evaluation.accuracy
