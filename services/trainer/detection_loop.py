@@ -8,10 +8,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import nn
 
 from services.common.errors import FailedPrecondition
 from services.trainer.backbones import STRIDE
@@ -23,11 +25,12 @@ from services.trainer.heads.yolo2_loss import LossParts, Targets, yolo2_loss
 from services.trainer.model import normalised
 from services.trainer.weights import PretrainedBackbone
 
-__all__ = ["DetectionTraining", "Progress", "train_detector"]
+__all__ = ["DetectionTraining", "Progress", "fit_detector", "train_detector"]
 
 _MAX_GRADIENT = 10.0
 _AVERAGED_SHARE = 0.03  # of the steps that the average of the weights reaches back over
 
+Network = TypeVar("Network", bound=nn.Module)
 Images = npt.NDArray[np.uint8]
 
 
@@ -72,13 +75,27 @@ def train_detector(
     FailedPrecondition: the training diverged.
     """
     torch.manual_seed(training.seed)
-    generator = torch.Generator().manual_seed(training.seed)
     height, width = images.shape[2:]
     grid = (height // STRIDE, width // STRIDE)
     anchors = fit_anchors([truth.box for items in truths for truth in items], grid)
     model = Detector(training.backbone, classes, anchors, training.neck)
     if weights is not None:
         model.load_pretrained(weights)
+    return fit_detector(
+        model, lambda last, targets: yolo2_loss(last, targets, model.anchors), images, truths, training, tell
+    )
+
+
+def fit_detector(
+    model: Network,
+    loss: Callable[[torch.Tensor, Targets], LossParts],
+    images: Images,
+    truths: Sequence[Sequence[Truth]],
+    training: DetectionTraining,
+    tell: Callable[[Progress], None] = lambda progress: None,
+) -> Network:
+    """The training itself, whatever the network and the loss of its map; returns the average of the weights."""
+    generator = torch.Generator().manual_seed(training.seed)
     model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     averaged = torch.optim.swa_utils.AveragedModel(model, avg_fn=_averaging(training.steps), use_buffers=True)
     optimizer = _optimizer(model, training)
@@ -88,7 +105,7 @@ def train_detector(
             group["lr"] = _learning_rate(training, step)
         pictures = torch.from_numpy(images[chosen]).float() / 255
         x, moved = augmented_scenes(pictures, [truths[i] for i in chosen], training.augment, generator)
-        parts = yolo2_loss(model(normalised(x * 255)), Targets.of(moved), model.anchors)
+        parts = loss(model(normalised(x * 255)), Targets.of(moved))
         optimizer.zero_grad(set_to_none=True)
         parts.total.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(model.parameters(), _MAX_GRADIENT)
@@ -96,11 +113,11 @@ def train_detector(
         averaged.update_parameters(model)
         tell(_progress(step, parts))
     kept = averaged.module.eval()
-    assert isinstance(kept, Detector)
+    assert isinstance(kept, type(model))
     return kept
 
 
-def _optimizer(model: Detector, training: DetectionTraining) -> torch.optim.Optimizer:
+def _optimizer(model: nn.Module, training: DetectionTraining) -> torch.optim.Optimizer:
     """Weight decay on matrices only: batch normalisation and biases stay free."""
     decayed = [p for p in model.parameters() if p.ndim > 1]
     free = [p for p in model.parameters() if p.ndim <= 1]

@@ -31,6 +31,7 @@ __all__ = [
     "FullyConnected",
     "GlobalAveragePool",
     "Graph",
+    "Head",
     "InputSpec",
     "Layer",
     "MaxPool",
@@ -43,6 +44,7 @@ __all__ = [
 Array = npt.NDArray[np.float32]
 Images = npt.NDArray[np.uint8]
 Shape = tuple[int, ...]
+Head = Literal["", "anchor_free"]  # "": what `anchors` say, YOLOv2 or a classifier
 
 IMAGE = "image"  # the name under which a layer's `source` means the normalised image
 
@@ -167,6 +169,7 @@ class Graph:
 
     `anchors`: (width, height) in cells of the last map; a network that has them is a YOLOv2 detector, whose last map
     (anchors*(5 + labels), h, w) holds per anchor x, y, w, h, objectness and the classes (arXiv:1612.08242).
+    `head` "anchor_free": a detector whose map services.trainer.detection.anchor_free reads.
     """
 
     name: str
@@ -174,6 +177,7 @@ class Graph:
     layers: tuple[Layer, ...]
     labels: tuple[str, ...] = ()
     anchors: tuple[tuple[float, float], ...] = ()
+    head: Head = ""
 
     def wiring(self) -> list[tuple[int, ...]]:
         """For every layer the indices of the layers it reads, in order; -1 is the image.

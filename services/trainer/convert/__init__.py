@@ -6,7 +6,7 @@ logits = simulator("k210-kmodel-v3", model.data).run(images)   what the chip wil
 
 from __future__ import annotations
 
-from services.common.errors import InvalidInput
+from services.common.errors import InvalidInput, UnsupportedModel
 from services.trainer.convert import awnn, kmodel_v3, kmodel_v5, ncnn, onnx_file, tinymaix
 from services.trainer.convert.contract import (
     ConversionReport,
@@ -43,6 +43,8 @@ TARGETS: dict[str, Target] = {
     )
 }
 
+_FREE = ("linux", "web")  # boards whose programs decode the map themselves
+
 
 def convert(graph: Graph, target: str, calibration_u8: Images, options: ConvertOptions | None = None) -> ConvertedModel:
     """`graph` as a file for `target`, calibrated on uint8 images (n, c, h, w) of the network's input size.
@@ -50,6 +52,12 @@ def convert(graph: Graph, target: str, calibration_u8: Images, options: ConvertO
     Raises UnsupportedModel (naming the layer) where the chip cannot follow, InvalidInput for an unknown target or
     calibration images of the wrong shape or number.
     """
+    if graph.head == "anchor_free" and _target(target).board_type not in _FREE:
+        raise UnsupportedModel(
+            "HEAD_NOT_FOR_TARGET",
+            f"layer {graph.layers[-1].name}: an anchor-free map, and the decoders of {target} know YOLOv2 only.",
+            fix="Train with the head yolo2, or convert for ncnn or ONNX.",
+        )
     return _target(target).convert(graph, calibration_u8, options or ConvertOptions())
 
 

@@ -23,7 +23,7 @@ import numpy.typing as npt
 from services.common.errors import InvalidInput
 from services.trainer.detection.boxes import Box, Boxes, Detection, iou
 
-__all__ = ["VALUES", "decode"]
+__all__ = ["VALUES", "decode", "picked"]
 
 VALUES = 5  # of an anchor beside its classes: x, y, w, h, objectness
 _MAX_EXPONENT = 10.0  # a side of 22,000 anchors: keeps areas finite, and such a box is the whole picture anyway
@@ -48,7 +48,7 @@ def decode(
     maps = _maps(outputs, grid, len(anchors), classes)
     boxes = _boxes(maps, np.asarray(anchors, np.float64))  # (n, anchors*h*w, 4)
     confidence = _confidence(maps)  # (n, anchors*h*w, classes)
-    return [_detections(b, c, threshold, nms) for b, c in zip(boxes, confidence, strict=True)]
+    return [picked(b, c, threshold, nms) for b, c in zip(boxes, confidence, strict=True)]
 
 
 def _maps(outputs: Floats, grid: tuple[int, int], anchors: int, classes: int) -> npt.NDArray[np.float64]:
@@ -96,8 +96,8 @@ def _sigmoid(x: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     return result
 
 
-def _detections(boxes: Boxes, confidence: Confidences, threshold: float, nms: float) -> list[Detection]:
-    """One picture: boxes (k, 4) and confidences (k, classes)."""
+def picked(boxes: Boxes, confidence: Confidences, threshold: float, nms: float) -> list[Detection]:
+    """What stays of one picture, surest first: boxes (k, 4) and confidences (k, classes)."""
     candidates = np.flatnonzero((confidence > threshold).any(axis=1))
     boxes, confidence = boxes[candidates], confidence[candidates]
     confidence = _suppressed(iou(boxes[:, None], boxes), np.where(confidence > threshold, confidence, 0), nms)

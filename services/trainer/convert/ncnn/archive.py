@@ -15,9 +15,10 @@ import math
 import struct
 import zipfile
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, get_args
 
 from services.common.errors import UnsupportedModel
+from services.trainer.graph import Head
 
 __all__ = ["BIN", "JSON", "PARAM", "Archive", "Description", "unpack"]
 
@@ -43,6 +44,7 @@ class Description:
     output: str
     labels: tuple[str, ...]
     anchors: tuple[tuple[float, float], ...]
+    head: Head = ""
 
     def to_json(self) -> bytes:
         return (json.dumps({"format": FORMAT, **asdict(self)}, indent=1) + "\n").encode()
@@ -70,8 +72,11 @@ class Description:
         anchors = tuple((float(width), float(height)) for width, height in fields["anchors"])
         if len(mean) != shape[0] or len(norm) != shape[0] or not all(map(math.isfinite, (*mean, *norm))):
             raise ValueError("mean and norm need one finite number a channel")
+        head = fields.get("head", "")
+        if head not in get_args(Head):
+            raise ValueError(f"head {head!r}")
         name, weights, first, last = texts
-        return cls(name, weights, first, shape, mean, norm, last, labels, anchors)
+        return cls(name, weights, first, shape, mean, norm, last, labels, anchors, head)
 
 
 @dataclass(frozen=True)

@@ -74,6 +74,7 @@ def description_of(graph: Graph, weights: str) -> Description:
         output=OUTPUT,
         labels=graph.labels,
         anchors=graph.anchors,
+        head=graph.head,
     )
 
 

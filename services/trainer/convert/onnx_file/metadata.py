@@ -1,7 +1,7 @@
 """What a network is besides its operators: the entry "boardloop" of an ONNX file's metadata_props.
 
 {"name": "shapes", "labels": ["disc", …], "mean": [0, 0, 0], "std": [1, 1, 1], "anchors": [[1.2, 2.1], …],
- "pixels": "uint8"}
+ "pixels": "uint8", "head": ""}
 
 `pixels` says what the file's input eats: "normalised" is x = (u8/255 - mean)/std, "float32" and "uint8" are 0 to 255.
 """
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from services.common.errors import UnsupportedModel
-from services.trainer.graph import Graph
+from services.trainer.graph import Graph, Head
 
 __all__ = ["KEY", "Metadata", "Pixels"]
 
@@ -33,10 +33,12 @@ class Metadata:
     std: tuple[float, ...]
     anchors: tuple[tuple[float, float], ...]
     pixels: Pixels
+    head: Head = ""  # "anchor_free": the map is that of services.trainer.detection.anchor_free
 
     @classmethod
     def of(cls, graph: Graph, pixels: Pixels) -> Metadata:
-        return cls(graph.name, graph.labels, graph.input.mean, graph.input.std, graph.anchors, pixels)
+        spec = graph.input
+        return cls(graph.name, graph.labels, spec.mean, spec.std, graph.anchors, pixels, graph.head)
 
     def to_json(self) -> str:
         """One line, the same for the same network."""
@@ -58,6 +60,9 @@ class Metadata:
     def _parsed(cls, fields: dict[str, Any]) -> Metadata:
         if fields["pixels"] not in get_args(Pixels) or not isinstance(fields["name"], str):
             raise ValueError(f"pixels are {fields['pixels']!r}, the name is {fields['name']!r}")
+        head = fields.get("head", "")
+        if head not in get_args(Head):
+            raise ValueError(f"the head is {head!r}")
         labels = fields["labels"]
         if len(labels) > MAX_LABELS or not all(isinstance(label, str) for label in labels):
             raise ValueError(f"labels must be at most {MAX_LABELS} texts")
@@ -65,4 +70,4 @@ class Metadata:
         mean, std = (tuple(float(v) for v in fields[key]) for key in ("mean", "std"))
         if not all(math.isfinite(v) for v in (*mean, *std, *(v for pair in anchors for v in pair))):
             raise ValueError("a mean, std or anchor is not finite")
-        return cls(fields["name"], tuple(labels), mean, std, anchors, fields["pixels"])
+        return cls(fields["name"], tuple(labels), mean, std, anchors, fields["pixels"], head)

@@ -111,6 +111,7 @@ def _imported(
         tuple(builder.layers),
         tuple(labels) if labels is not None else kept.labels if kept else (),
         tuple((float(w), float(h)) for w, h in anchors) if anchors is not None else kept.anchors if kept else (),
+        kept.head if kept else "",
     )
     check_whole(network)
     _check_outputs(network)
@@ -206,7 +207,7 @@ def _value(call: Call) -> Values | Feature:
 def _check_outputs(network: Graph) -> None:
     """Labels and anchors must fit what comes out."""
     shape, labels, anchors = network.shapes()[-1], network.labels, network.anchors
-    wanted = len(anchors) * (5 + len(labels)) if anchors else len(labels)
+    wanted = (len(anchors) or 1) * (5 + len(labels)) if anchors or network.head else len(labels)
     if (labels or anchors) and shape[0] != wanted:
         raise InvalidInput(
             "MODEL_LABELS",
