@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from services.common.errors import InvalidInput
 from services.trainer.augmentation.changes import Changes
@@ -54,6 +54,7 @@ class TrainingConfig(Changes):
     freeze: float = Field(default=0.0, ge=0, le=1)
     distil: Backbone | Literal[""] = ""
     qat_epochs: int = Field(default=0, ge=0, le=100)
+    workers: int = Field(default=0, ge=0, le=64)
     skip_unreadable: bool = False
     negatives: bool = True
     seed: int = Field(default=0, ge=0, lt=2**31)
@@ -66,6 +67,12 @@ class TrainingConfig(Changes):
         if value and (len(value) != 64 or set(value.lower()) - set("0123456789abcdef")):
             raise ValueError("a sha256 has 64 hexadecimal digits")
         return value.lower()
+
+    @model_validator(mode="after")
+    def _enough(self) -> TrainingConfig:
+        if self.workers > 1 and self.batch_size < 2 * self.workers:
+            raise ValueError(f"batch_size {self.batch_size} is less than two pictures a worker of {self.workers}")
+        return self
 
 
 def parse_config(text: str) -> TrainingConfig:

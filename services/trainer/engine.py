@@ -19,6 +19,9 @@ from services.trainer.settings import TrainerSettings
 __all__ = ["Engine", "LocalEngine", "RayEngine", "Task", "open_engine"]
 
 
+WORKERS = "services.trainer.workers"
+
+
 class Task(Protocol):
     """A module at work."""
 
@@ -33,14 +36,19 @@ class Task(Protocol):
 
 
 class Engine(Protocol):
-    def start(self, module: str, folder: Path, *arguments: str, log: str) -> Task:
-        """Run the module on the job folder; what it and its libraries say besides events goes to `folder`/`log`."""
+    def start(self, module: str, folder: Path, *arguments: str, log: str, workers: int = 1) -> Task:
+        """Run the module on the job folder; what it and its libraries say besides events goes to `folder`/`log`.
+
+        Of several `workers` each has RANK and WORLD_SIZE (services.trainer.parallel); the first one's events count.
+        """
 
 
 class LocalEngine:
     """A child process of this one."""
 
-    def start(self, module: str, folder: Path, *arguments: str, log: str) -> Task:
+    def start(self, module: str, folder: Path, *arguments: str, log: str, workers: int = 1) -> Task:
+        if workers > 1:
+            return Child(WORKERS, str(workers), module, str(folder), *arguments, stderr=folder / log)
         return Child(module, str(folder), *arguments, stderr=folder / log)
 
 
@@ -50,8 +58,8 @@ class RayEngine:
     def __init__(self, options: Options) -> None:
         self._options = options
 
-    def start(self, module: str, folder: Path, *arguments: str, log: str) -> Task:
-        options = self._options.model_dump_json()
+    def start(self, module: str, folder: Path, *arguments: str, log: str, workers: int = 1) -> Task:
+        options = self._options.model_copy(update={"workers": max(workers, 1)}).model_dump_json()
         return Child("services.trainer.cluster", str(folder), options, module, *arguments, stderr=folder / log)
 
 

@@ -23,6 +23,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,7 @@ from services.trainer.device import choose_device, device_words
 from services.trainer.distillation import distilled
 from services.trainer.networks import Network, graph_of, predict
 from services.trainer.quantisation.tune import more_epochs, tune
+from services.trainer.parallel import ALONE, Group, join
 from services.trainer.schedule import Pace, batches, learning_rate, make_optimizer
 from services.trainer.starting import Frozen, start
 from services.trainer.tasks import task_of
@@ -61,16 +63,18 @@ def train(folder: Path, emit: Emit, stopping: Callable[[], bool] = lambda: False
     """
     config = parse_config((folder / "config.json").read_text())
     torch.set_num_threads(config.threads or os.cpu_count() or 1)
+    workers = join(choose_device())
+    stopping = workers.agreed(stopping)
     data = Data.read(folder, config)
     tell = more_epochs(emit, config)
     if config.distil and HEADS[config.head] != "classification":
         raise InvalidInput("DISTIL_DETECTOR", "A detector has no teacher.", fix="Leave distil out.")
     if config.distil:
-        distilled(folder, config, data, tell, stopping, fit)
+        distilled(folder, config, data, tell, stopping, partial(fit, workers=workers))
     else:
-        fit(folder, config, data, tell, stopping)
+        fit(folder, config, data, tell, stopping, workers=workers)
     kept = load_checkpoint(folder / "best.pt")
-    if target and config.qat_epochs and not stopping():
+    if target and config.qat_epochs and workers.rank == 0 and not stopping():
         graph = graph_of(kept.model, config, kept.labels)
         tune(folder, graph, target, config, data.pictures, emit, stopping)
     emit({"type": "done", "epoch": kept.epoch, "score": kept.score, "stopped": stopping()})
@@ -83,6 +87,7 @@ def fit(
     emit: Emit,
     stopping: Callable[[], bool] = lambda: False,
     teacher: Network | None = None,
+    workers: Group = ALONE,
 ) -> None:
     """Train one network; its last.pt and best.pt go into `folder`. It goes on after what last.pt there has done."""
     device = choose_device()
@@ -91,6 +96,7 @@ def fit(
     model = task.network()
     beginning = start(model, config, data.labels)
     frozen = Frozen(model, config.freeze)
+    workers.prepare(model)
     model = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = make_optimizer(model, config)
     average = Average(model, config.ema)
@@ -101,6 +107,7 @@ def fit(
           f"labels {', '.join(data.labels)}, {config.head} {config.backbone} {beginning}, on {device_words(device)}"
           + (f", going on after epoch {progress.epoch}" if progress.epoch else "")})  # fmt: skip
 
+    network = workers.shared(model)
     pace = Pace(len(data.pictures) * (config.epochs - progress.epoch))
     while progress.epoch < config.epochs and progress.patient(config.patience):
         epoch = progress.epoch
@@ -113,9 +120,10 @@ def fit(
             lr = learning_rate(config, epoch + (step - 1) / steps)
             for group in optimizer.param_groups:
                 group["lr"] = lr
-            losses = task.losses(model, indices, generator)
+            losses = task.losses(network, indices, generator)
             optimizer.zero_grad(set_to_none=True)
             losses.total.backward()  # type: ignore[no-untyped-call]
+            workers.sum_gradients(model)
             torch.nn.utils.clip_grad_norm_(model.parameters(), _MAX_GRADIENT)
             optimizer.step()
             average.update()
@@ -129,7 +137,7 @@ def fit(
             return
         measured = task.measure(average.model)
         emit({"type": "epoch", **mean.values(), **measured.figures, **now})
-        progress = progress.after(measured.score)
+        progress = progress.after(workers.same(measured.score))
         if progress.best_epoch == progress.epoch or config.keep == "last":
             save_best(folder / "best.pt", config, data.labels, progress.epoch, measured.score, average.model)
         save_last(folder / "last.pt", config, data.labels, progress, model, optimizer, average)

@@ -37,7 +37,7 @@ MODEL = "model:"  # and the id of a registered model
 # fields of the contract that are TrainingConfig's under the same name; "" and an absent value are its default
 _SETTINGS = (
     "optimizer", "schedule", "final_learning_rate", "warmup_epochs", "weight_decay", "label_smoothing", "dropout",
-    "ema", "patience", "keep", "freeze", "balance_classes", "distil", "head", "negatives", "qat_epochs",
+    "ema", "patience", "keep", "freeze", "balance_classes", "distil", "head", "negatives", "qat_epochs", "workers",
     "skip_unreadable",
     *Changes.model_fields,
 )  # fmt: skip

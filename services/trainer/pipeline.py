@@ -53,11 +53,18 @@ class Run:
         self._stoppable = False
 
     def start(
-        self, engine: Engine, module: str, folder: Path, *arguments: str, log: str, stoppable: bool = False
+        self,
+        engine: Engine,
+        module: str,
+        folder: Path,
+        *arguments: str,
+        log: str,
+        workers: int = 1,
+        stoppable: bool = False,
     ) -> Task:
         """A task that `kill` ends, and `stop` too when it is `stoppable`; the rest is as Engine.start has it."""
         with self._lock:
-            task = self._task = engine.start(module, folder, *arguments, log=log)
+            task = self._task = engine.start(module, folder, *arguments, log=log, workers=workers)
             self._stoppable = stoppable
         if self.killed.is_set():
             task.kill()
@@ -153,7 +160,8 @@ class Pipeline:
             self._store.change(job.id, state="TRAINING", progress=FETCHED, line="Training.")
             done: Event = {"stopped": True}
             target = job.parameters["target"]
-            task = run.start(self.engine, TRAINING, folder, target, log="train.log", stoppable=True)
+            count = int(job.parameters.get("workers", 1))
+            task = run.start(self.engine, TRAINING, folder, target, log="train.log", workers=count, stoppable=True)
             try:
                 for event in task.events():
                     done = event if event["type"] == "done" else done

@@ -78,6 +78,11 @@ TRAINING: dict[str, tuple[str, str]] = {
         "Of a detection: learns from pictures without boxes too; default on.",
         "用于检测：也从没有标注框的图片中学习；默认开启。",
     ),
+    "training.workers": ("Workers", "工作进程"),
+    "training.workers_help": (
+        "Processes, on a cluster also machines, that share each batch; default 0: one.",
+        "共同计算每一批的进程（在集群上可分布在多台机器）；默认 0：一个。",
+    ),
     "training.distil": ("Teacher", "教师网络"),
     "training.distil_help": (
         "A larger network learns first and then teaches this one, kept if better: three trainings; default none.",

@@ -59,6 +59,7 @@ LEARNING: tuple[Number | Choice | Switch, ...] = (
     Choice("distil", "", ("", "mobilenet_v1_0.75", "mobilenet_v1_1.0")),
     Number("qat_epochs", 0, 100, whole=True),
     Switch("negatives", True),
+    Number("workers", 0, 64, whole=True),
 )
 # the strength of each kind of change, and how often it happens by default
 KINDS: tuple[tuple[Number | Switch, float], ...] = (

@@ -57,6 +57,7 @@ class TrainingParameters(Public):
     freeze: float = Field(default=0.0, ge=0, le=1, description="share of the backbone's layers that are not trained")
     balance_classes: bool = Field(default=False, description="rare labels count as much as frequent ones")
     distil: str = Field(default="", max_length=64, description='backbone of a teacher; "" = none')
+    workers: int = Field(default=0, ge=0, le=64, description="processes that share each batch; 0 = 1")
     qat_epochs: int = Field(
         default=0, ge=0, le=100, description="epochs of quantisation-aware fine-tuning for an 8-bit target; 0 = none"
     )

@@ -20,6 +20,7 @@ from services.trainer.cluster import node
 from services.trainer.cluster.connection import PACKAGES, check_versions
 from services.trainer.cluster.options import Options
 from services.trainer.cluster.shipping import BLOCK_BYTES, blocks, stored
+from services.trainer.parallel import OWN_GPU
 
 __all__ = ["Driver", "Stopped"]
 
@@ -50,6 +51,7 @@ class Driver:
         self._stopping = stopping
         self._progressed = False
         self._host = ""
+        self._places: Any = None  # of several workers
         ray.cloudpickle.register_pickle_by_value(node)
         self._worker = ray.remote(node.Worker)
 
@@ -73,77 +75,111 @@ class Driver:
                 )
 
     def _attempt(self, folder: Path, module: str, arguments: tuple[str, ...]) -> int:
-        worker = self._worker.options(
-            num_cpus=self._options.cpus, num_gpus=self._options.gpus, max_concurrency=4, scheduling_strategy="SPREAD"
-        ).remote(self._options.lease)
+        workers = self._workers()
         try:
-            self._place(worker)
+            self._place(workers)
             for block in blocks(folder, self._options.cpus):
-                self._ray.get(worker.write.remote(block))
-            self._ray.get(worker.start.remote(module, arguments, {}))
-            return self._follow(worker, folder)
+                sent = self._ray.put(block)
+                self._ray.get([worker.write.remote(sent) for worker in workers])
+            ranks = self._ranks(workers)
+            starts = [worker.start.remote(module, arguments, own) for worker, own in zip(workers, ranks, strict=True)]
+            self._ray.get(starts)
+            return self._follow(workers, folder)
         except self._ray.exceptions.RayTaskError as error:  # our own code on the node raised it
             raise _told(error.cause, self._host) from error
         except self._ray.exceptions.RayError as error:
             raise _Lost(f"The worker on node {self._host or 'unknown'} is gone: {_first(error)}.") from error
         finally:
-            self._leave(worker)
+            self._leave(workers)
 
-    def _place(self, worker: Any) -> None:
-        """Wait until a node has room, and see that it fits."""
-        answer = worker.hello.remote(PACKAGES)
+    def _workers(self) -> list[Any]:
+        """Actors that wait for their CPUs. Several get theirs all at once: two jobs with half of theirs would hang."""
+        options, count = self._options, self._options.workers
+        asked: dict[str, Any] = {"num_cpus": options.cpus, "num_gpus": options.gpus, "max_concurrency": 4}
+        if count == 1:
+            return [self._worker.options(scheduling_strategy="SPREAD", **asked).remote(options.lease)]
+        from ray.util.placement_group import placement_group
+        from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
+
+        bundle = {"CPU": options.cpus} | ({"GPU": options.gpus} if options.gpus else {})
+        self._places = placement_group([bundle] * count, strategy="SPREAD")
+        places = [PlacementGroupSchedulingStrategy(self._places, index) for index in range(count)]
+        return [self._worker.options(scheduling_strategy=place, **asked).remote(options.lease) for place in places]
+
+    def _ranks(self, workers: list[Any]) -> list[dict[str, str]]:
+        """The environment of each, as torchrun gives it."""
+        if len(workers) == 1:
+            return [{}]
+        host, port = self._ray.get(workers[0].address.remote())
+        group = {"WORLD_SIZE": str(len(workers)), "MASTER_ADDR": host, "MASTER_PORT": str(port)}
+        group |= {OWN_GPU: "1"} if self._options.gpus >= 1 else {}
+        return [{"RANK": str(rank), **group} for rank in range(len(workers))]
+
+    def _place(self, workers: list[Any]) -> None:
+        """Wait until nodes have room, and see that they fit."""
+        answers = [worker.hello.remote(PACKAGES) for worker in workers]
         began, told = time.monotonic(), 0.0
-        while not self._ray.wait([answer], timeout=0.5)[0]:
+        while len(self._ray.wait(answers, num_returns=len(answers), timeout=0.5)[0]) < len(answers):
             if self._stopping():
                 raise Stopped
             now = time.monotonic()
             if now - began > _PATIENT_SECONDS and now - told > _TOLD_SECONDS:
                 told = now
                 self._say(self._shortage())
-        here = self._ray.get(answer)
-        check_versions(here["host"], here["versions"])
-        self._host = here["host"]
+        for here in self._ray.get(answers):
+            check_versions(here["host"], here["versions"])
+            self._host = here["host"]
 
     def _shortage(self) -> str:
         wanted, gpus = self._options.cpus, self._options.gpus
         free, whole = self._ray.available_resources(), self._ray.cluster_resources()
         more = f" and {gpus:g} GPUs ({free.get('GPU', 0):g} of {whole.get('GPU', 0):g} free)" if gpus else ""
         return (
-            f"Waiting for the cluster: a worker needs {wanted} CPUs of one node "
+            f"Waiting for the cluster: {self._options.workers} x {wanted} CPUs are needed, each of one node "
             f"({free.get('CPU', 0):g} of {whole.get('CPU', 0):g} in all are free){more}."
         )
 
-    def _follow(self, worker: Any, folder: Path) -> int:
-        asked = False
+    def _follow(self, workers: list[Any], folder: Path) -> int:
+        """The first worker speaks for all and has the files; of the others it matters whether they live."""
+        first, asked, told = workers[0], False, False
         while True:
             if self._stopping() and not asked:
                 asked = True
-                self._ray.get(worker.stop.remote())
-            lines, changed, status = self._ray.get(worker.poll.remote(_POLL_SECONDS))
+                self._ray.get(first.stop.remote())
+            (lines, changed, status), *others = self._ray.get([one.poll.remote(_POLL_SECONDS) for one in workers])
             for name, link, size in changed:
-                stored(folder, name, self._parts(worker, link, size))
-            told = False
+                stored(folder, name, self._parts(first, link, size))
             for line in lines:
                 self._progressed = self._progressed or b'"type": "epoch"' in line
                 told = told or b'"type": "error"' in line
                 self._forward(line)
-            if status is None:
-                continue
-            if status < 0:
-                raise _Lost(f"The worker's process was killed by signal {-status} (9 can mean: out of memory).")
-            if status and not told:
-                raise _crashed(status, self._ray.get(worker.tail.remote()), self._host)
-            return int(status)
+            if told and status is not None:
+                return int(status)
+            killed = [-(ended or 0) for ended in (status, *(ended for _, _, ended in others)) if (ended or 0) < 0]
+            if killed:
+                raise _Lost(f"A worker's process was killed by signal {killed[0]} (9 can mean: out of memory).")
+            if status and others:  # it may have lost the others before Ray has
+                raise _Lost(f"The workers lost each other: …{self._ray.get(first.tail.remote())[-200:]}.")
+            if status:
+                raise _crashed(status, self._ray.get(first.tail.remote()), self._host)
+            if status == 0:
+                return 0
 
     def _parts(self, worker: Any, link: str, size: int) -> Iterator[bytes]:
         for offset in range(0, size, BLOCK_BYTES):
             yield self._ray.get(worker.read.remote(link, offset, min(BLOCK_BYTES, size - offset)))
 
-    def _leave(self, worker: Any) -> None:
-        """Nothing stays on the node; one that is gone has nothing to say to it."""
-        with contextlib.suppress(Exception):
-            self._ray.get(worker.end.remote(), timeout=5)
-        self._ray.kill(worker)
+    def _leave(self, workers: list[Any]) -> None:
+        """Nothing stays on the nodes; one that is gone has nothing to say to it."""
+        for worker in workers:
+            with contextlib.suppress(Exception):
+                self._ray.get(worker.end.remote(), timeout=5)
+            self._ray.kill(worker)
+        if self._places is not None:
+            from ray.util.placement_group import remove_placement_group
+
+            remove_placement_group(self._places)
+            self._places = None
 
 
 def _first(error: Exception) -> str:

@@ -104,6 +104,14 @@ class Worker:
             file.seek(offset)
             return file.read(length)
 
+    def address(self) -> tuple[str, int]:
+        """Where the workers of a group meet: this node's address in the cluster, and a port that is free now."""
+        import ray
+
+        host = str(ray.util.get_node_ip_address())
+        with socket.create_server((host, 0)) as server:
+            return host, int(server.getsockname()[1])
+
     def tail(self) -> str:
         """The end of what the module said on stderr."""
         return (self._root / "stderr").read_bytes()[-_TAIL_BYTES:].decode(errors="replace").strip()

@@ -15,5 +15,6 @@ class Options(BaseModel):
     address: str  # host:port, or ray://host:port
     cpus: int = 2  # of a worker; its threads, where the configuration says 0
     gpus: float = 0.0
+    workers: int = 1
     retries: int = 3  # in a row without a finished epoch
     lease: float = 60.0  # seconds without a question after which a worker ends itself

@@ -95,10 +95,18 @@ def test_workers_end_with_the_trainer_that_sent_them(nodes: Nodes, job_folder: C
         time.sleep(0.2)
 
 
+def test_two_workers_on_two_nodes_share_one_training(nodes: Nodes, job_folder: Callable[..., Path]) -> None:
+    folder = job_folder(epochs=1, workers=2)
+    engine, busy = RayEngine(Options(address=nodes.address, cpus=1)), ""
+    for event in engine.start(LOOP, folder, log="train.log", workers=2).events():
+        busy = busy or (nodes.ask("busy") if event["type"] == "step" else "")
+    assert (event["type"], busy) == ("done", "2") and (folder / "last.pt").exists()
+
+
 def test_a_job_waits_for_cpus_in_words_and_can_be_stopped(nodes: Nodes, job_folder: Callable[..., Path]) -> None:
     task = RayEngine(Options(address=nodes.address, cpus=64)).start(LOOP, job_folder(), log="train.log")
     events = task.events()
-    assert "a worker needs 64 CPUs" in next(events)["message"]
+    assert "1 x 64 CPUs are needed" in next(events)["message"]
     task.stop()
     with pytest.raises(ChildKilled):
         list(events)
