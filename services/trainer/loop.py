@@ -44,8 +44,8 @@ from services.trainer.data import Data
 from services.trainer.device import choose_device, device_words
 from services.trainer.distillation import distilled
 from services.trainer.networks import Network, graph_of, predict
-from services.trainer.quantisation.tune import more_epochs, tune
 from services.trainer.parallel import ALONE, Group, join
+from services.trainer.quantisation.tune import more_epochs, tune
 from services.trainer.schedule import Pace, batches, learning_rate, make_optimizer
 from services.trainer.starting import Frozen, start
 from services.trainer.tasks import task_of

@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from datetime import timedelta
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import torch
 import torch.distributed as dist
@@ -23,6 +23,7 @@ from torch import Tensor, nn
 __all__ = ["ALONE", "OWN_GPU", "Group", "join"]
 
 _TIMEOUT = timedelta(minutes=10)  # for the slowest: one worker may still decode its pictures
+Shareable = TypeVar("Shareable", bound=nn.Module)
 OWN_GPU = "BOARDLOOP_OWN_GPU"  # "1": no other rank computes on this one's card
 
 
@@ -35,9 +36,9 @@ class Group:
         self._stop = False
         self._asked: Callable[[], bool] = lambda: False
 
-    def shared(self, model: nn.Module) -> nn.Module:
+    def shared(self, model: Shareable) -> Shareable:
         """The network as the losses see it: whole batches in, the outputs of whole batches out."""
-        return model if self.size == 1 else _Shared(model, self)
+        return model if self.size == 1 else cast(Shareable, _Shared(model, self))
 
     def prepare(self, model: nn.Module) -> None:
         """Before training: normalisation and dropout over whole batches."""
