@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -107,6 +108,7 @@ def test_objects_are_drawn_as_found_missed_and_confused(tab: Tab, world: World) 
     ):
         expect(gallery.locator(tone)).to_have_count(count)
     tab.at("show-missed").click()
+    expect(tab.at("show-missed")).to_have_class(re.compile(r"\bon\b"))  # the tiles come with it
     expect(tab.at("outcome").first).to_contain_text("missed")
     tab.at("outcome").first.click()
     expect(tab.at("outcome-large").locator("rect.error").first).to_be_visible()
