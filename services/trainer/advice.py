@@ -53,15 +53,15 @@ def check_network(parameters: pb.TrainingParameters, version: collector_pb2.Data
 def estimate_of(parameters: pb.TrainingParameters, version: collector_pb2.DatasetVersion) -> Estimate:
     """Of the network that a training with these (resolved) parameters makes."""
     detection = version.task == collector_pb2.TASK_DETECTION
-    size = parameters.input_size
+    width, height = parameters.input_size, parameters.input_height or parameters.input_size
     backbone = cast(Backbone, parameters.backbone)
-    return estimate(backbone, size, size, used_labels(version), parameters.target, detection)
+    return estimate(backbone, width, height, used_labels(version), parameters.target, detection)
 
 
 def estimate_message(found: Estimate, parameters: pb.TrainingParameters) -> pb.NetworkEstimate:
     """The same for the contract."""
-    size = parameters.input_size
-    return _estimate(found, parameters.backbone, size, size, parameters.target)
+    width, height = parameters.input_size, parameters.input_height or parameters.input_size
+    return _estimate(found, parameters.backbone, width, height, parameters.target)
 
 
 def used_labels(version: collector_pb2.DatasetVersion) -> tuple[str, ...]:

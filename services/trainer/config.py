@@ -35,6 +35,7 @@ class TrainingConfig(Changes):
     backbone: Backbone = "mobilenet_v1_0.5"
     head: Literal["classifier", "yolo2"] = "classifier"
     input_size: int = Field(default=128, ge=96, le=320, multiple_of=32)
+    input_height: int = Field(default=0, ge=0, le=320, multiple_of=32)
     weights: str = ""
     weights_sha256: str = ""
     epochs: int = Field(default=15, ge=1, le=1000)
@@ -60,6 +61,18 @@ class TrainingConfig(Changes):
     seed: int = Field(default=0, ge=0, lt=2**31)
     threads: int = Field(default=0, ge=0, le=256)
     cache_mib: int = Field(default=2048, ge=0)
+
+    @property
+    def height(self) -> int:
+        """Of the input, pixels; `input_size` is its width."""
+        return self.input_height or self.input_size
+
+    @field_validator("input_height")
+    @classmethod
+    def _tall(cls, value: int) -> int:
+        if 0 < value < 96:
+            raise ValueError("0, for a square input, or 96 to 320")
+        return value
 
     @field_validator("weights_sha256")
     @classmethod

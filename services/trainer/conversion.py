@@ -102,9 +102,9 @@ def check(folder: Path, target: str) -> None:
     """UnsupportedModel when the network of config.json, untrained, cannot be converted for `target`."""
     config = parse_config((folder / "config.json").read_text())
     labels = read_labels(folder, read_items(folder))
-    size = config.input_size
+    width, height = config.input_size, config.height
     graph = graph_of(build(config, len(labels), _ANY_ANCHORS).eval(), config, labels)
-    images = np.random.default_rng(0).integers(0, 256, (_CHECK_IMAGES, 3, size, size), dtype=np.uint8)
+    images = np.random.default_rng(0).integers(0, 256, (_CHECK_IMAGES, 3, height, width), dtype=np.uint8)
     convert(graph, target, images, replace(Choices.read(folder).options(), bias_correction=False))
 
 
@@ -116,8 +116,7 @@ def golden_cases(images: Images, outputs: npt.NDArray[np.float32]) -> Golden:
 
 
 def _images(folder: Path, items: list[Item], kept: Checkpoint) -> Images:
-    size = kept.config.input_size
-    return Pictures(folder, items, size, size, budget=0)[range(len(items))]
+    return Pictures(folder, items, kept.config.input_size, kept.config.height, budget=0)[range(len(items))]
 
 
 def _spread(items: list[Item], count: int) -> list[Item]:

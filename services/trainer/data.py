@@ -44,8 +44,8 @@ class Data:
             chosen = [item for item in items if item.split == split]
             if split == "train" and not config.negatives:
                 chosen = [item for item in chosen if item.boxes or not detection]
-            size, budget = config.input_size, config.cache_mib * 2**20 // 2
-            pictures = Pictures(folder, chosen, size, size, budget)
+            budget = config.cache_mib * 2**20 // 2
+            pictures = Pictures(folder, chosen, config.input_size, config.height, budget)
             if detection:
                 return pictures, truths_of(chosen, labels)
             return pictures, torch.tensor([labels.index(item.label) for item in chosen])

@@ -63,6 +63,7 @@ def model_message(model: Model) -> trainer_pb2.Model:
         task=HEADS[head],
         head=head,
         anchors=[side for anchor in model.anchors for side in anchor],
+        input_height=model.input_height,
     )
 
 

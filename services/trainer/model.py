@@ -61,10 +61,15 @@ def normalised(pixels: Tensor) -> Tensor:
     return x.contiguous(memory_format=torch.channels_last)
 
 
-def to_graph(model: Classifier, labels: tuple[str, ...], input_size: int, name: str = "classifier") -> Graph:
-    """The trained network for the converters: batch normalisation folded, float32 numpy weights; it puts out logits."""
+def to_graph(
+    model: Classifier, labels: tuple[str, ...], input_size: int, input_height: int = 0, name: str = "classifier"
+) -> Graph:
+    """The trained network for the converters: batch normalisation folded, float32 numpy weights; it puts out logits.
+
+    `input_size`: the width of the input, pixels; `input_height` 0: square.
+    """
     layers = (*model.backbone.graph_layers(), *model.head.graph_layers())
-    return Graph(name, input_spec(input_size, input_size), layers, labels)
+    return Graph(name, input_spec(input_height or input_size, input_size), layers, labels)
 
 
 def input_spec(height: int, width: int) -> InputSpec:

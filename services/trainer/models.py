@@ -100,6 +100,11 @@ class Model(Base):
         order_by="ModelFile.target", cascade="all, delete-orphan", lazy="selectin"
     )
 
+    @property
+    def input_height(self) -> int:
+        """`input_size` is the width; a model from before there were others is square."""
+        return int((self.parameters or {}).get("input_height") or self.input_size)
+
 
 class ModelFile(Base):
     """A converted file and what its simulator measured on the validation split; `fidelity` is Fidelity.to_json()."""

@@ -48,14 +48,14 @@ def anchors_of(model: Network) -> tuple[tuple[float, float], ...]:
 
 def grid_of(config: TrainingConfig) -> tuple[int, int]:
     """(h, w) of the last map."""
-    return config.input_size // STRIDE, config.input_size // STRIDE
+    return config.height // STRIDE, config.input_size // STRIDE
 
 
 def graph_of(model: Network, config: TrainingConfig, labels: tuple[str, ...], name: str = "") -> Graph:
     """The trained network for the converters; it puts out logits, or the map that the boards decode."""
     if isinstance(model, Detector):
-        return detector_graph(model, labels, config.input_size, config.input_size, name or "detector")
-    return to_graph(model, labels, config.input_size, name or "classifier")
+        return detector_graph(model, labels, config.height, config.input_size, name or "detector")
+    return to_graph(model, labels, config.input_size, config.height, name or "classifier")
 
 
 def predict(model: Network, pixels: npt.NDArray[np.uint8], batch: int = 64) -> npt.NDArray[np.float32]:

@@ -68,6 +68,8 @@ def resolved(
     parameters.CopyFrom(asked)
     parameters.backbone = asked.backbone or (start.backbone if start else default.backbone)
     parameters.input_size = asked.input_size or (start.input_size if start else default.input_size)
+    square = start.input_height if start and not asked.input_size else parameters.input_size
+    parameters.input_height = asked.input_height or square
     parameters.epochs = asked.epochs or default.epochs
     parameters.batch_size = asked.batch_size or default.batch_size
     parameters.learning_rate = asked.learning_rate or default.learning_rate
@@ -138,6 +140,7 @@ def config(
         **(settings(default) if default else {}),
         "backbone": parameters.backbone,
         "input_size": parameters.input_size,
+        "input_height": 0 if parameters.input_height == parameters.input_size else parameters.input_height,
         "epochs": parameters.epochs,
         "batch_size": parameters.batch_size,
         "learning_rate": parameters.learning_rate,

@@ -234,7 +234,7 @@ class Pipeline:
         evaluation: dict[str, Any] = json.loads((folder / "evaluation.json").read_text())
         return self._registry.add_model(
             self._store.get(job.id),
-            f"{asked.backbone}-{asked.input_size}-{job.id}",
+            f"{asked.backbone}-{_sides(asked)}-{job.id}",
             (folder / "best.pt").read_bytes(),
             labels=evaluation["labels"],
             anchors=evaluation.pop("anchors"),
@@ -281,3 +281,9 @@ def _detection(event: Event) -> dict[str, float]:
         "class_loss": "loss_class",
     }
     return {name: event[key] for name, key in names.items()} if "val_map50" in event else {}
+
+
+def _sides(asked: trainer_pb2.TrainingParameters) -> str:
+    """Of the input, for the model's name: 128, or 320x224."""
+    square = asked.input_height in (0, asked.input_size)
+    return str(asked.input_size) if square else f"{asked.input_size}x{asked.input_height}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import tempfile
 import threading
 from collections import OrderedDict
@@ -14,9 +13,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from services.trainer.backbones import STRIDE
 from services.trainer.convert import simulator
 from services.trainer.detection import Detection, decode
-from services.trainer.detection.yolo2 import VALUES
 from services.trainer.detection_evaluation import SHOWN
 from services.trainer.evaluate import softmax
 from services.trainer.imaging import to_input
@@ -53,15 +52,15 @@ class Predictor:
         NotFound: no such model or file. InvalidInput: no whole picture.
         """
         model = self._registry.get(model_id)
-        pixels = to_input(picture, model.input_size, model.input_size)
+        pixels = to_input(picture, model.input_size, model.input_height)
         digest = self._registry.file(model_id, target).sha256 if target else str(model.created_at)
         with self._lock:
             outputs = self._network(model_id, target, digest)(pixels[None])
         if not model.anchors:
             return Answer(outputs[0].tolist(), softmax(outputs)[0].tolist())
-        cells = math.isqrt(outputs.size // (len(model.anchors) * (VALUES + len(model.labels))))
+        cells = model.input_height // STRIDE, model.input_size // STRIDE
         anchors = [(w, h) for w, h in model.anchors]
-        return Answer(objects=decode(outputs, (cells, cells), anchors, len(model.labels), SHOWN)[0])
+        return Answer(objects=decode(outputs, cells, anchors, len(model.labels), SHOWN)[0])
 
     def _network(self, model_id: str, target: str, digest: str) -> Network:
         """A model that was converted or trained again has another digest and is loaded anew."""

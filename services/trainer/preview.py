@@ -58,8 +58,9 @@ class PreviewService(trainer_pb2_grpc.PreviewServiceServicer):
                 fix="Ask for fewer.",
             )
         size = request.parameters.input_size or TrainingConfig().input_size
-        if not 32 <= size <= 512:
-            raise InvalidInput("TRAINING_PARAMETERS", f"input_size is {size}.", fix="Choose 96 to 320.")
+        height = request.parameters.input_height or size
+        if not (32 <= size <= 512 and 32 <= height <= 512):
+            raise InvalidInput("TRAINING_PARAMETERS", f"The input is {size}x{height}.", fix="Choose 96 to 320.")
         sources, detection = self._sources(request, count)
         changes = parameters.changes(request.parameters, detection)
         pictures = [pb.PreviewPicture(capture_id=one.capture_id, label=one.label) for one in sources]
@@ -67,7 +68,7 @@ class PreviewService(trainer_pb2_grpc.PreviewServiceServicer):
         readable: list[int] = []
         for index, source in enumerate(sources):
             try:
-                inputs.append(to_input(source.jpeg, size, size, f"capture {source.capture_id}"))
+                inputs.append(to_input(source.jpeg, size, height, f"capture {source.capture_id}"))
                 readable.append(index)
             except InvalidInput as error:
                 pictures[index].error = str(error)

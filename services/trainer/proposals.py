@@ -20,7 +20,7 @@ from services.trainer.parameters import PRETRAINED_BACKBONES
 
 __all__ = ["INPUTS", "Proposal", "propose"]
 
-INPUTS = ((96, 96), (128, 128), (160, 160), (224, 224))  # (width, height) in pixels
+INPUTS = ((96, 96), (128, 128), (160, 160), (224, 224), (320, 224))  # (width, height) in pixels
 NARROW: tuple[Backbone, ...] = (
     "mobilenet_v1_0.25", "mobilenet_v1_0.5", "mobilenet_v1_0.75", "mobilenet_v2_0.35", "tiny_cnn",
 )  # fmt: skip
@@ -29,6 +29,7 @@ SHORT, A_BACKBONE, REFUSED = 6, 2, 3  # so many in all, of each backbone, and of
 FEW_PICTURES = 5000
 PRETRAINED, PRETRAINED_OF_MANY = 5.0, 2.0  # in doublings of the multiply-adds, as all below
 TIGHT, DENSE = 4.0, 8.0
+STRETCHED = 1.0  # a board's picture of a thing to be named is square; one to find things in is as wide as the camera
 DEPTHWISE = ("mobilenet_", "tiny_cnn")
 ENOUGH_WORK = {"mcu": 2e7}  # multiply-adds of one image from which on more is no longer better
 ENOUGH_WORK_ELSEWHERE = 3e8
@@ -72,7 +73,8 @@ def propose(target: str, labels: tuple[str, ...], detection: bool = False, pictu
     """The recommended one first, then by expected use, those refused last. InvalidInput for an unknown target."""
     check_target(target)
     found = [
-        _candidate(*one, estimate(*one, labels, target, detection), target, pictures) for one in _combinations(target)
+        _candidate(*one, estimate(*one, labels, target, detection), TARGETS[target].board_type, pictures, detection)
+        for one in _combinations(target)
     ]
     ordered = sorted(found, key=lambda one: -one.score)
     fitting = _short([one for one in ordered if one.estimate.fits], SHORT, A_BACKBONE)
@@ -93,13 +95,16 @@ def _combinations(target: str) -> Iterable[tuple[Backbone, int, int]]:
     return [(backbone, width, height) for backbone in names for width, height in INPUTS]
 
 
-def _candidate(backbone: Backbone, width: int, height: int, size: Estimate, target: str, pictures: int) -> _Candidate:
-    board = TARGETS[target].board_type
+def _candidate(
+    backbone: Backbone, width: int, height: int, size: Estimate, board: str, pictures: int, detection: bool
+) -> _Candidate:
     score = math.log2(size.multiply_adds)
     pretrained = backbone.startswith(PRETRAINED_BACKBONES)
     reason = "pretrained" if pretrained else "scratch"
     if pretrained:
         score += PRETRAINED if pictures < FEW_PICTURES else PRETRAINED_OF_MANY
+    if not detection and width != height:
+        score -= STRETCHED
     over = math.log2(size.multiply_adds / ENOUGH_WORK.get(board, ENOUGH_WORK_ELSEWHERE))
     if over > 0:
         score, reason = score - 2 * over, "slow"

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import torch
+
 from services.common.errors import InvalidInput
 from services.trainer.backbones.blocks import ConvNormActivation
 from services.trainer.checkpoints import load_checkpoint
@@ -66,7 +68,8 @@ def _go_on(model: Network, config: TrainingConfig, labels: tuple[str, ...], path
     rows = [(labels.index(label), trained.labels.index(label)) for label in labels if label in trained.labels]
     model.head.take(trained.model.head, rows)  # type: ignore[arg-type]
     if isinstance(model, Detector) and isinstance(trained.model, Detector):
-        cells = config.input_size / trained.config.input_size  # anchors are in cells: a larger picture has more
+        before = trained.config  # anchors are in cells: a larger picture has more
+        cells = torch.tensor((config.input_size / before.input_size, config.height / before.height))
         model.anchors.copy_(trained.model.anchors * cells)
     new = [label for label in labels if label not in trained.labels]
     gone = [label for label in trained.labels if label not in labels]

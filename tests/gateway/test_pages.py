@@ -582,7 +582,7 @@ def test_a_click_takes_a_proposed_network_and_the_estimate_follows_the_form(tab:
     tab.at("train-start").click()
     expect(tab.at("job-view")).to_be_visible()
     asked = next(reversed(site.world.trainer.jobs.values())).parameters
-    assert (asked.backbone, asked.input_size) == ("mobilenet_v1_0.5", 224)
+    assert (asked.backbone, asked.input_size, asked.input_height) == ("mobilenet_v1_0.5", 224, 224)
 
 
 def test_the_check_shows_problems_and_an_error_keeps_the_training_from_starting(tab: Tab, site: Site) -> None:

@@ -13,7 +13,7 @@ from services.trainer.config import DETECTION_DEFAULTS, TrainingConfig
 FIELDS = (*LEARNING, *CHANGES)
 IN_THE_FIRST_PART = {  # of the form, by hand
     "backbone", "input_size", "epochs", "batch_size", "learning_rate", "seed", "weights", "target", "max_accuracy_drop",
-    "allow_oversize", "head",
+    "allow_oversize", "head", "input_height",
 }  # fmt: skip
 
 

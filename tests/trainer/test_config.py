@@ -15,6 +15,7 @@ def test_absent_fields_take_the_defaults() -> None:
     [
         ('{"epochs": 0}', "epochs"),
         ('{"input_size": 100}', "input_size"),
+        ('{"input_height": 64}', "input_height"),
         ('{"backbone": "resnet50"}', "backbone"),
         ('{"learning_rat": 0.1}', "learning_rat"),
         ('{"weights_sha256": "abc"}', "weights_sha256"),

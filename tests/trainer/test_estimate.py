@@ -7,7 +7,7 @@ import pytest
 
 from services.common.errors import InvalidInput, UnsupportedModel
 from services.trainer.config import Backbone
-from services.trainer.convert import TARGETS, convert
+from services.trainer.convert import TARGETS, convert, simulator
 from services.trainer.convert.contract import ConvertOptions
 from services.trainer.convert.kmodel_v5.environment import is_installed
 from services.trainer.estimate import check_fits, estimate, untrained
@@ -63,3 +63,13 @@ def test_what_only_lacks_memory_can_be_allowed() -> None:
 def test_an_unknown_target_is_refused() -> None:
     with pytest.raises(InvalidInput, match="no target 'z80'"):
         estimate("tiny_cnn", 128, 128, LABELS, "z80")
+
+
+def test_a_k210_runs_the_shape_of_its_camera() -> None:
+    images = np.random.default_rng(0).integers(0, 256, (4, 3, 224, 320), dtype=np.uint8)
+    for detection in (False, True):
+        graph = untrained("mobilenet_v1_0.25", 320, 224, LABELS, detection)
+        model = convert(graph, V3, images, FAST)
+        chip = simulator(V3, model.data)
+        assert chip.input_shape == (3, 224, 320)
+        assert chip.run(images[:1]).shape == (1, 5 * 8 * 7 * 10 if detection else 3)

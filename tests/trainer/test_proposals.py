@@ -20,6 +20,7 @@ def test_a_k210_gets_a_pretrained_network_that_every_firmware_holds() -> None:
 def test_a_detector_is_narrower_because_its_head_takes_room() -> None:
     first = propose(V3, LABELS, detection=True)[0]
     assert first.backbone == "mobilenet_v1_0.25" and first.estimate.ram <= 1 << 20
+    assert (first.width, first.height) == (320, 224)  # as wide as the camera
 
 
 def test_those_that_cannot_fit_come_last_with_the_reason() -> None:

@@ -260,3 +260,17 @@ def _first(stream: Iterator[Any]) -> object:
         return next(stream)
     except Exception as error:
         return error
+
+
+def test_an_input_need_not_be_square(world: World) -> None:
+    job = world.wait(world.start_job(20, **SMALL | {"input_size": 160, "input_height": 128, "epochs": 1}))
+    assert job.state == pb.JOB_STATE_DONE, job.error
+    model = world.models.GetModel(pb.GetModelRequest(model_id=job.model_id)).model
+    assert (model.input_size, model.input_height) == (160, 128) and "160x128" in model.name
+    golden = world.models.GetGolden(pb.GetGoldenRequest(model_id=model.id, target=TARGET))
+    assert (golden.width, golden.height, len(golden.cases[0].input_u8_chw)) == (160, 128, 3 * 160 * 128)
+    chip = simulator(TARGET, world.download(model.id, TARGET))
+    assert chip.input_shape == (3, 128, 160)
+    answer = world.models.Predict(pb.PredictRequest(model_id=model.id, target=TARGET, jpeg=jpeg("ring", 5)))
+    wanted = chip.run(to_input(jpeg("ring", 5), 160, 128)[None])[0]
+    assert np.allclose(answer.logits, wanted, atol=1e-5)

@@ -94,7 +94,8 @@ class Models:
     def _head(self, model: trainer.Model) -> None:
         t = self._page.t
         with ui.element("section").classes("card line between wrap"):
-            facts = f"{escape(model.backbone)} · {model.input_size} × {model.input_size} · {date(model.created_at)}"
+            height = model.input_height or model.input_size
+            facts = f"{escape(model.backbone)} · {model.input_size} × {height} · {date(model.created_at)}"
             source = f"{t('models.weights')}: {escape(model.weights_source)}" if model.weights_source else ""
             html(
                 f'<h2 style="font-size:19px;font-weight:600">{escape(model.name)}</h2>'

@@ -30,7 +30,10 @@ BACKBONES = {
     )
     for name in (key + width for width in widths)
 }
-SIZES = {size: f"{size} × {size}" for size in (96, 128, 160, 192, 224, 256, 320)}
+SIZES = {
+    f"{width}x{height}": f"{width} × {height}"
+    for width, height in (*((side, side) for side in (96, 128, 160, 192, 224, 256, 320)), (320, 224))
+}
 HEADS = ("classifier", "yolo2")
 DEFAULT_TARGET = "k210-kmodel-v3"
 
@@ -81,7 +84,7 @@ class TrainingForm:
             self._backbone = self._select("backbone", BACKBONES, "mobilenet_v1_0.5")
             heads = {"": t("training.head_task"), **{head: t(f"training.head_{head}") for head in HEADS}}
             self._head = self._select("head", heads, "")
-            self._input = self._select("input", SIZES, 128)
+            self._input = self._select("input", SIZES, "128x128")
             self._drop = self._number("drop", 3, 0, 100, precision=None)
             self._batch = self._number("batch", 16, 1, 512)
             self._rate = self._number("rate", 0, 0, 10, precision=None)
@@ -115,19 +118,26 @@ class TrainingForm:
     def _preview_request(self) -> trainer.PreviewAugmentationRequest | None:
         if not self._version.value:
             return None
-        parameters = trainer.TrainingParameters(input_size=int(self._input.value or 0), **self._advanced.values())
+        parameters = trainer.TrainingParameters(
+            input_size=self._sides()[0], input_height=self._sides()[1], **self._advanced.values()
+        )
         return trainer.PreviewAugmentationRequest(version_id=str(self._version.value), parameters=parameters)
 
     async def _take(self, backbone: str, width: int, height: int) -> None:
         """A proposal that was clicked."""
-        self._backbone.value, self._input.value = backbone, width
+        self._backbone.value, self._input.value = backbone, f"{width}x{height}"
 
     async def _weigh(self) -> None:
         """Proposals for the chip, and what the present choice takes there."""
         version = self._versions.get(str(self._version.value), collector.DatasetVersion())
-        target, size = str(self._target.value), int(self._input.value or 0)
+        target, (width, height) = str(self._target.value), self._sides()
         await self._networks.propose(target, version)
-        await self._networks.estimate(target, version, str(self._backbone.value), size, size)
+        await self._networks.estimate(target, version, str(self._backbone.value), width, height)
+
+    def _sides(self) -> tuple[int, int]:
+        """Width and height of the input."""
+        width, _, height = str(self._input.value).partition("x")
+        return int(width), int(height)
 
     async def _load_targets(self) -> None:
         try:
@@ -151,7 +161,7 @@ class TrainingForm:
         self._rate.value, self._seed.value = parameters.learning_rate, parameters.seed
         for field, value in (
             (self._backbone, model.backbone),
-            (self._input, model.input_size),
+            (self._input, f"{model.input_size}x{model.input_height or model.input_size}"),
             (self._target, parameters.target),
         ):
             if value in field.options:
@@ -192,7 +202,8 @@ class TrainingForm:
     def _parameters(self) -> trainer.TrainingParameters:
         return trainer.TrainingParameters(
             backbone=str(self._backbone.value),
-            input_size=int(self._input.value or 0),
+            input_size=self._sides()[0],
+            input_height=self._sides()[1],
             epochs=int(self._epochs.value or 0),
             batch_size=int(self._batch.value or 0),
             learning_rate=float(self._rate.value or 0),

@@ -32,6 +32,9 @@ class TrainingParameters(Public):
 
     backbone: str = Field(default="", max_length=64, examples=["mobilenet_v1_0.5"])
     input_size: int = Field(default=0, ge=0, le=320, description="pixels, 96 to 320, multiple of 32; 0 = 128")
+    input_height: int = Field(
+        default=0, ge=0, le=320, description="pixels, as input_size, which is then the width; 0 = square"
+    )
     epochs: int = Field(default=0, ge=0, le=1000, description="0 = 15")
     batch_size: int = Field(default=0, ge=0, le=512, description="0 = 16")
     learning_rate: float = Field(default=0.0, ge=0, le=10, description="0 = the default of the optimiser")

@@ -82,7 +82,8 @@ class ModelPublic(Public):
     name: str
     labels: Many[str]
     backbone: str
-    input_size: int
+    input_size: int = Field(description="width of the input, pixels")
+    input_height: int
     evaluation: Evaluation
     files: Many[ConvertedFile]
     weights_source: str

@@ -86,7 +86,7 @@ class Runner:
             version_labels=tuple(version.labels),
             target=evaluation.target,
             width=model.input_size,
-            height=model.input_size,
+            height=model.input_height,
             part=checked_part(evaluation.part),
             confidence=evaluation.confidence,
             seen=tuple(sorted(self._seen(evaluation))),

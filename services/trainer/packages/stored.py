@@ -30,7 +30,7 @@ def stored_content(registry: Registry, model_id: str, target: str, flash_address
         target=target,
         data=registry.read(model_id, target),
         labels=tuple(model.labels),
-        input=InputSpec(3, model.input_size, model.input_size, (INPUT_MEAN,) * 3, (INPUT_STD,) * 3),
+        input=InputSpec(3, model.input_height, model.input_size, (INPUT_MEAN,) * 3, (INPUT_STD,) * 3),
         anchors=tuple((w, h) for w, h in model.anchors),
         report=file.report,
         fidelity=file.fidelity,

@@ -25,6 +25,7 @@ __all__ = ["Preflight"]
 BYTES_A_WEIGHT = 4 * (4 + 4 + 4)  # best and last checkpoint, each with optimiser and running average
 _HELP = {  # parameters whose sentence has another name in the form
     "input_size": "input",
+    "input_height": "input",
     "batch_size": "batch",
     "learning_rate": "rate",
     "max_accuracy_drop": "drop",
@@ -80,7 +81,7 @@ class Preflight:
         """UnsupportedModel or InvalidInput for the first error that is known without looking at the pictures anew."""
         advice.check_network(asked, version)
         look = self.looks.known(version.id) or Look(())
-        wrong = [*version_errors(version), *picture_problems(look.seen, asked.input_size, asked.input_size)]
+        wrong = [*version_errors(version), *picture_problems(look.seen, *_input(asked))]
         for one in wrong:
             if one.severity is Severity.ERROR:
                 raise InvalidInput(one.code.upper(), one.message, fix=one.fix)
@@ -88,12 +89,12 @@ class Preflight:
     def _problems(
         self, asked: pb.TrainingParameters, version: collector_pb2.DatasetVersion, look: Look, network: Estimate
     ) -> list[Problem]:
-        size = asked.input_size
+        width, height = _input(asked)
         problems = version_errors(version)
         if look.failure:
             problems.append(error("unfetched", failure=look.failure))
-        problems += picture_problems(look.seen, size, size)
-        problems += count_problems(version, look.seen, size, size, asked.balance_classes)
+        problems += picture_problems(look.seen, width, height)
+        problems += count_problems(version, look.seen, width, height, asked.balance_classes)
         if network.refusal and not (network.oversize and asked.allow_oversize):
             problems.append(error("network", reason=network.refusal))
         if network.oversize and asked.allow_oversize:
@@ -111,6 +112,11 @@ class Preflight:
         while not folder.exists():
             folder = folder.parent
         return int(mean * total) + BYTES_A_WEIGHT * network.parameters, shutil.disk_usage(folder).free
+
+
+def _input(asked: pb.TrainingParameters) -> tuple[int, int]:
+    """Width and height, pixels."""
+    return asked.input_size, asked.input_height or asked.input_size
 
 
 def _message(one: Problem) -> pb.TrainingProblem:

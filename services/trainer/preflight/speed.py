@@ -19,7 +19,7 @@ from services.trainer.models import Job
 __all__ = ["Speed", "speed"]
 
 STEPS, BATCH = 2, 8
-_ALIKE = ("backbone", "input_size", "batch_size")
+_ALIKE = ("backbone", "input_size", "input_height", "batch_size")
 
 
 @dataclass(frozen=True)
@@ -35,8 +35,8 @@ def speed(parameters: pb.TrainingParameters, jobs: list[Job]) -> Speed:
         rates = [epoch.images_per_second for epoch in job.epochs if epoch.images_per_second > 0]
         if alike and rates:
             return Speed(float(median(rates)), True)
-    size = parameters.input_size
-    return Speed(_measured(cast(Backbone, parameters.backbone), size, size), False)
+    width, height = parameters.input_size, parameters.input_height or parameters.input_size
+    return Speed(_measured(cast(Backbone, parameters.backbone), width, height), False)
 
 
 @lru_cache(maxsize=64)
