@@ -60,7 +60,8 @@ def finish(folder: Path, target: str, emit: Emit) -> ConversionResult:
     kept = load_checkpoint(folder / "best.pt")
     items = read_items(folder)
     validation = [item for item in items if item.split == "validation"]
-    images = _images(folder, validation, kept)
+    size, budget = kept.config.input_size, kept.config.cache_mib * 2**20
+    images = Pictures(folder, validation, size, size, budget)  # decoded by parts where they do not fit
     graph = graph_of(kept.model, kept.config, kept.labels)
     judge = judge_of(graph, validation)
     outputs = predict(kept.model, images)
@@ -108,7 +109,7 @@ def check(folder: Path, target: str) -> None:
     convert(graph, target, images, replace(Choices.read(folder).options(), bias_correction=False))
 
 
-def golden_cases(images: Images, outputs: npt.NDArray[np.float32]) -> Golden:
+def golden_cases(images: Images | Pictures, outputs: npt.NDArray[np.float32]) -> Golden:
     """Up to two validation pictures, of different answers where there are any, with the simulated outputs."""
     answers = outputs.argmax(axis=1)
     chosen = [0, *np.flatnonzero(answers != answers[0])[:1], *range(1, len(images))][:GOLDEN_CASES]

@@ -20,6 +20,7 @@ from services.trainer.convert import ConversionReport, ConvertedModel, simulator
 from services.trainer.convert.common import agreement, snr_db
 from services.trainer.evaluate import softmax
 from services.trainer.graph import Graph, Softmax
+from services.trainer.pictures import Pictures
 
 __all__ = [
     "CHANGED_SHOWN",
@@ -62,7 +63,9 @@ def float_outputs(graph: Graph, images: Images) -> Outputs:
     return outputs
 
 
-def simulate(model: ConvertedModel, images: Images, tell: Callable[[int], None] = lambda done: None) -> Outputs:
+def simulate(
+    model: ConvertedModel, images: Images | Pictures, tell: Callable[[int], None] = lambda done: None
+) -> Outputs:
     """The file's outputs (n, outputs); `tell(pictures so far)`. UnsupportedModel when they are not finite."""
     chip = simulator(model.target, model.data)
     parts = []

@@ -61,7 +61,7 @@ def open_rgb(data: bytes, name: str = "picture", least: tuple[int, int] | None =
         raise InvalidInput(
             "PICTURE_BROKEN",
             f"{name} is not a whole JPEG or PNG picture: {error}.",
-            fix="Capture it again, or remove it from the data set.",
+            fix="Mend the file or remove it from the data set, and resume; or start the job with skip_unreadable.",
             file=name,
         ) from error
 

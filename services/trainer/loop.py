@@ -49,6 +49,7 @@ from services.trainer.quantisation.tune import more_epochs, tune
 from services.trainer.schedule import Pace, batches, learning_rate, make_optimizer
 from services.trainer.starting import Frozen, start
 from services.trainer.tasks import task_of
+from services.trainer.unreadable import leave_out_unreadable
 
 __all__ = ["Checkpoint", "Data", "fit", "load_checkpoint", "predict", "train"]
 
@@ -65,6 +66,8 @@ def train(folder: Path, emit: Emit, stopping: Callable[[], bool] = lambda: False
     torch.set_num_threads(config.threads or os.cpu_count() or 1)
     workers = join(choose_device())
     stopping = workers.agreed(stopping)
+    if config.skip_unreadable:
+        leave_out_unreadable(folder, emit)
     data = Data.read(folder, config)
     tell = more_epochs(emit, config)
     if config.distil and HEADS[config.head] != "classification":
@@ -116,7 +119,8 @@ def fit(
         model.train()
         frozen.hold()
         mean = Mean()
-        for step, indices in enumerate(batches(len(data.pictures), config.batch_size, generator), 1):
+        order = batches(len(data.pictures), config.batch_size, generator)
+        for step, indices in enumerate(data.pictures.ahead(order), 1):
             lr = learning_rate(config, epoch + (step - 1) / steps)
             for group in optimizer.param_groups:
                 group["lr"] = lr

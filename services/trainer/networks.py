@@ -18,6 +18,7 @@ from services.trainer.config import TrainingConfig
 from services.trainer.detector import Detector, detector_graph
 from services.trainer.graph import Graph
 from services.trainer.model import Classifier, normalised, to_graph
+from services.trainer.pictures import Pictures
 
 __all__ = ["Anchors", "Network", "anchors_of", "build", "graph_of", "grid_of", "predict"]
 
@@ -58,7 +59,7 @@ def graph_of(model: Network, config: TrainingConfig, labels: tuple[str, ...], na
     return to_graph(model, labels, config.input_size, config.height, name or "classifier")
 
 
-def predict(model: Network, pixels: npt.NDArray[np.uint8], batch: int = 64) -> npt.NDArray[np.float32]:
+def predict(model: Network, pixels: npt.NDArray[np.uint8] | Pictures, batch: int = 64) -> npt.NDArray[np.float32]:
     """Outputs (n, values) of the float network for uint8 (n, 3, h, w): logits, or the map flattened in CHW order."""
     model.eval()
     with torch.no_grad():

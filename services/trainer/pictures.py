@@ -10,11 +10,13 @@ A job folder holds, each file relative to it:
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -23,9 +25,11 @@ from services.common.errors import InvalidInput
 from services.trainer.detection.boxes import Box
 from services.trainer.imaging import to_input
 
-__all__ = ["Item", "Marked", "Pictures", "read_items", "read_labels"]
+__all__ = ["Item", "Marked", "Pictures", "picture_name", "read_items", "read_labels", "read_picture"]
 
 SPLITS = ("train", "validation")
+_AHEAD = 2  # batches that are decoded while one is worked on
+_AT_ONCE = 256
 
 
 class Marked(NamedTuple):
@@ -35,7 +39,16 @@ class Marked(NamedTuple):
     box: Box
 
 
-@dataclass(frozen=True)
+class _Indices(Protocol):
+    """A tensor of them."""
+
+    def tolist(self) -> list[int]: ...
+
+
+_Batch = TypeVar("_Batch", bound=_Indices)
+
+
+@dataclass(frozen=True, slots=True)
 class Item:
     """One capture with its label, or its boxes (None: of a classification).
 
@@ -124,9 +137,10 @@ def _names(boxes: Iterable[Marked]) -> list[str]:
 
 
 class Pictures:
-    """Network inputs of `items`: `pictures[indices]` is uint8 (n, 3, height, width).
+    """Network inputs of `items`: `pictures[indices]`, or a slice, is uint8 (n, 3, height, width).
 
-    All are decoded at the first use when they take at most `budget` bytes; otherwise each batch is decoded anew.
+    All are decoded at the first use when they take at most `budget` bytes; otherwise each batch is decoded anew, the
+    next ones already while a batch is worked on.
     """
 
     def __init__(self, folder: Path, items: Sequence[Item], width: int, height: int, budget: int) -> None:
@@ -135,28 +149,75 @@ class Pictures:
         self._width, self._height = width, height
         self._cached = len(items) * 3 * width * height <= budget
         self._cache: npt.NDArray[np.uint8] | None = None
+        self._coming: dict[tuple[int, ...], list[Future[npt.NDArray[np.uint8]]]] = {}
 
     def __len__(self) -> int:
         return len(self.items)
 
-    def __getitem__(self, indices: Sequence[int]) -> npt.NDArray[np.uint8]:
+    def __getitem__(self, indices: Sequence[int] | slice) -> npt.NDArray[np.uint8]:
+        if isinstance(indices, slice):
+            indices = range(*indices.indices(len(self.items)))
         if not self._cached:
-            return self._decode(indices)
+            coming = self._coming.pop(tuple(indices), None)
+            return np.stack([one.result() for one in coming or self._started(indices)])
         if self._cache is None:
-            self._cache = self._decode(range(len(self.items)))
+            self._cache = self._all()
         chosen: npt.NDArray[np.uint8] = self._cache[np.asarray(indices)]
         return chosen
 
-    def _decode(self, indices: Sequence[int]) -> npt.NDArray[np.uint8]:
-        with ThreadPoolExecutor() as pool:
-            return np.stack(list(pool.map(self._one, indices)))
+    def ahead(self, batches: Iterable[_Batch]) -> Iterator[_Batch]:
+        """The same batches of indices, while the next ones are decoded; to be asked for in this order."""
+        if self._cached:
+            yield from batches
+            return
+        waiting: deque[_Batch] = deque()
+        try:
+            for batch in batches:
+                waiting.append(batch)
+                indices = batch.tolist()
+                self._coming[tuple(indices)] = self._started(indices)
+                if len(waiting) > _AHEAD:
+                    yield waiting.popleft()
+            yield from waiting
+        finally:
+            for futures in self._coming.values():
+                for one in futures:
+                    one.cancel()
+            self._coming.clear()
+
+    def _started(self, indices: Sequence[int]) -> list[Future[npt.NDArray[np.uint8]]]:
+        return [_decoders().submit(self._one, index) for index in indices]
+
+    def _all(self) -> npt.NDArray[np.uint8]:
+        """Every picture, a part at a time, so that they are not in memory twice."""
+        cache = np.empty((len(self.items), 3, self._height, self._width), np.uint8)
+        for start in range(0, len(cache), _AT_ONCE):
+            part = range(start, min(start + _AT_ONCE, len(cache)))
+            for index, one in zip(part, self._started(part), strict=True):
+                cache[index] = one.result()
+        return cache
 
     def _one(self, index: int) -> npt.NDArray[np.uint8]:
         item = self.items[index]
-        try:
-            data = (self._folder / item.file).read_bytes()
-        except OSError as error:
-            raise InvalidInput(
-                "PICTURE_MISSING", f"Picture {item.file} of capture {item.id} cannot be read: {error}.", file=item.file
-            ) from error
-        return to_input(data, self._width, self._height, f"{item.file} (capture {item.id})")
+        return to_input(read_picture(self._folder, item), self._width, self._height, picture_name(item))
+
+
+def read_picture(folder: Path, item: Item) -> bytes:
+    """The item's file; InvalidInput names it and the capture when it is not there."""
+    try:
+        return (folder / item.file).read_bytes()
+    except OSError as error:
+        raise InvalidInput(
+            "PICTURE_MISSING", f"Picture {item.file} of capture {item.id} cannot be read: {error}.", file=item.file
+        ) from error
+
+
+def picture_name(item: Item) -> str:
+    """The file and the capture, for messages."""
+    return f"{item.file} (capture {item.id})"
+
+
+@cache
+def _decoders() -> ThreadPoolExecutor:
+    """Of the whole process; Pillow decodes outside of Python's lock."""
+    return ThreadPoolExecutor(thread_name_prefix="decode")

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from services.common.errors import InvalidInput
 from services.trainer.imaging import to_input
@@ -51,3 +52,29 @@ def edited(folder: Path, change: Callable[[list[dict[str, Any]]], Any]) -> Path:
 def test_a_data_set_that_cannot_train_is_refused(job_folder: JobFolder, change: Any, words: str) -> None:
     with pytest.raises(InvalidInput, match=words):
         read_items(edited(job_folder(train=4, validation=2), change))
+
+
+def test_batches_decoded_ahead_are_those_asked_for(job_folder: JobFolder) -> None:
+    folder = job_folder(train=10, validation=2)
+    items = read_items(folder)
+    streamed, kept = Pictures(folder, items, 32, 32, 0), Pictures(folder, items, 32, 32, 2**20)
+    batches = torch.split(torch.randperm(12, generator=torch.Generator().manual_seed(0)), 5)
+    got = [streamed[batch.tolist()] for batch in streamed.ahead(batches)]
+    assert [len(batch) for batch in got] == [5, 5, 2]
+    assert all(np.array_equal(a, kept[b.tolist()]) for a, b in zip(got, batches, strict=True))
+    assert np.array_equal(streamed[2:5], kept[[2, 3, 4]])
+
+
+def test_a_picture_that_cannot_be_read_ahead_is_named_when_its_batch_comes(job_folder: JobFolder) -> None:
+    folder = job_folder(train=10, validation=2)
+    (folder / "images/009.jpg").write_bytes(b"broken")
+    pictures = Pictures(folder, read_items(folder), 32, 32, 0)
+    ahead = pictures.ahead(torch.split(torch.arange(12), 2))
+    for batch in ahead:
+        if 9 in batch.tolist():
+            with pytest.raises(InvalidInput, match=r"009\.jpg"):
+                pictures[batch.tolist()]
+            break
+        assert pictures[batch.tolist()].shape == (2, 3, 32, 32)
+    else:
+        raise AssertionError("batch 9 never came")

@@ -51,7 +51,7 @@ class Classification:
         pictures, targets = self._data.val_pictures, self._data.val_targets
         loss, right = 0.0, 0
         with torch.no_grad():
-            for indices in torch.split(torch.arange(len(pictures)), _AT_ONCE):
+            for indices in pictures.ahead(torch.split(torch.arange(len(pictures)), _AT_ONCE)):
                 x = moved(torch.from_numpy(pictures[indices.tolist()]), self._device)
                 logits = model(normalised(x)).cpu()
                 loss += F.cross_entropy(logits, targets[indices], reduction="sum").item()

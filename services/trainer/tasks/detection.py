@@ -48,7 +48,7 @@ class Detection:
         pictures, truths = self._data.val_pictures, self._data.val_targets
         loss, found = 0.0, []
         with torch.no_grad():
-            for indices in torch.split(torch.arange(len(pictures)), _AT_ONCE):
+            for indices in pictures.ahead(torch.split(torch.arange(len(pictures)), _AT_ONCE)):
                 chosen = indices.tolist()
                 last = model(normalised(moved(torch.from_numpy(pictures[chosen]), self._device)))
                 loss += self._loss(model, last, [truths[i] for i in chosen]).total.item() * len(chosen)
