@@ -61,6 +61,18 @@ def test_a_job_on_boxes_ends_with_a_measured_detector(world: World) -> None:
     assert "yolo" in program and f"{model.anchors[0]:.3f}"[:4] in program
 
 
+def test_a_detector_sees_pictures_of_the_camera_s_shape(world: World) -> None:
+    job = world.wait(world.start_detection(16, **SMALL | {"epochs": 1, "input_size": 160, "input_height": 128}))
+    assert job.state == pb.JOB_STATE_DONE, job.error
+    model = world.models.GetModel(pb.GetModelRequest(model_id=job.model_id)).model
+    golden = world.models.GetGolden(pb.GetGoldenRequest(model_id=model.id, target=TARGET))
+    assert (golden.width, golden.height) == (160, 128) == (model.input_size, model.input_height)
+    assert len(golden.cases[0].output) == 5 * (5 + len(LABELS)) * 4 * 5  # a map of 4 by 5 cells
+    picture, _ = scene_jpegs(2)[1]
+    for target in ("", TARGET):
+        world.models.Predict(pb.PredictRequest(model_id=model.id, target=target, jpeg=picture))
+
+
 @pytest.mark.parametrize("asked", [{"head": "classifier"}, {"distil": "mobilenet_v1_1.0"}, {"head": "yolo9"}])
 def test_what_does_not_fit_a_version_of_boxes_is_refused_at_once(world: World, asked: dict[str, str]) -> None:
     with pytest.raises(InvalidInput, match=r"head|distil"):
