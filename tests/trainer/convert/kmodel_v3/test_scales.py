@@ -72,3 +72,9 @@ def test_joined_and_cut_scales_keep_their_order() -> None:
     scale = Scale(np.array([1.0, 2.0]), np.array([3.0, 4.0]))
     assert scale.beside(scale).first(3).scale.tolist() == [1.0, 2.0, 1.0]
     assert identity("copy", 3, 0, padded=4).weight.shape == (4, 3, 1, 1)
+
+
+def test_real_numbers_become_their_nearest_bytes_and_what_is_outside_the_ends() -> None:
+    scale = Scale(np.array([0.5, 2.0]), np.array([0.0, 10.0]))
+    real = np.array([[3.2, -1.0, 500.0], [3.2, -1.0, 500.0]], np.float32).reshape(2, 3, 1, 1)
+    assert scale.bytes(real).reshape(2, 3).tolist() == [[6, 0, 255], [12, 10, 255]]
