@@ -3,7 +3,7 @@
 Each stage runs twice: in float32 on float maps, and in the KPU's integers on the bytes that the stages before it really
 give. The float maps set the scales, the bytes which way weights are rounded; the difference of the two means, channel
 by channel, corrects the bias, so that errors do not add up from layer to layer (sequential bias correction: Nagel et
-al., 2019, section 4.2). Small and strange variations of the images run in float only, and tell the rounding what else
+al., 2019, section 4.2). Strange variations of the images run in float only, and tell the rounding what else
 the later layers may see (see variations.py).
 """
 
