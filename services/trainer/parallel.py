@@ -169,7 +169,8 @@ class _Norm(nn.BatchNorm2d):
         squares = deviations.sum(0) + (counts * (means - mean).square()).sum(0)
         self._remember(mean.detach(), (squares / (total - 1)).detach())
         scale = self.weight * torch.rsqrt(squares / total + self.eps)
-        return x * scale.view(1, -1, 1, 1) + (self.bias - mean * scale).view(1, -1, 1, 1)
+        normalised: Tensor = x * scale.view(1, -1, 1, 1) + (self.bias - mean * scale).view(1, -1, 1, 1)
+        return normalised
 
     def _remember(self, mean: Tensor, variance: Tensor) -> None:
         assert self.running_mean is not None and self.running_var is not None and self.momentum is not None

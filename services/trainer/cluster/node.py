@@ -108,7 +108,7 @@ class Worker:
         """Where the workers of a group meet: this node's address in the cluster, and a port that is free now."""
         import ray
 
-        host = str(ray.util.get_node_ip_address())
+        host = str(ray.util.get_node_ip_address())  # type: ignore[no-untyped-call]
         with socket.create_server((host, 0)) as server:
             return host, int(server.getsockname()[1])
 
