@@ -13,6 +13,7 @@ import pytest
 
 from services.trainer.config import TrainingConfig, parse_config
 from services.trainer.convert import convert
+from services.trainer.detector import Detector, detector_graph
 from services.trainer.fidelity import simulate
 from services.trainer.graph import Activation, Conv, Graph
 from services.trainer.pictures import Pictures, read_items
@@ -108,3 +109,15 @@ def test_weights_tuned_for_another_chip_or_network_are_not_taken(made: Any) -> N
     assert tuned_graph(folder, lopsided(), "k210-kmodel-v3") is None
     (folder / "best.pt").write_bytes(b"another one")
     assert tuned_graph(folder, lopsided(), TARGET) is None
+
+
+def test_a_detector_is_tuned_on_pictures_alone(made: Any) -> None:
+    folder, config, parts = made
+    model = Detector("tiny_cnn", 2, ((1.0, 1.0), (2.0, 2.0)), neck=8).eval()
+    network = detector_graph(model, ("ring", "bars"), 96, 96)
+    one = config.model_copy(update={"qat_epochs": 1})
+    tune(folder, network, "k210-kmodel-v3", one, parts["train"], lambda event: None, lambda: False)
+    found = tuned_graph(folder, network, "k210-kmodel-v3")
+    assert found is not None and found[0].anchors == network.anchors
+    first, before = found[0].layers[0], network.layers[0]
+    assert isinstance(first, Conv) and isinstance(before, Conv) and not np.array_equal(first.weight, before.weight)
