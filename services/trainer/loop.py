@@ -65,7 +65,7 @@ def train(folder: Path, emit: Emit, stopping: Callable[[], bool] = lambda: False
     config = parse_config((folder / "config.json").read_text())
     torch.set_num_threads(config.threads or os.cpu_count() or 1)
     workers = join(choose_device())
-    stopping = workers.agreed(stopping)
+    asked, stopping = stopping, workers.agreed(stopping)
     if config.skip_unreadable:
         leave_out_unreadable(folder, emit)
     data = Data.read(folder, config)
@@ -79,8 +79,8 @@ def train(folder: Path, emit: Emit, stopping: Callable[[], bool] = lambda: False
     kept = load_checkpoint(folder / "best.pt")
     if target and config.qat_epochs and workers.rank == 0 and not stopping():
         graph = graph_of(kept.model, config, kept.labels)
-        tune(folder, graph, target, config, data.pictures, emit, stopping)
-    emit({"type": "done", "epoch": kept.epoch, "score": kept.score, "stopped": stopping()})
+        tune(folder, graph, target, config, data.pictures, emit, asked)  # the first process alone
+    emit({"type": "done", "epoch": kept.epoch, "score": kept.score, "stopped": stopping() or asked()})
 
 
 def fit(
