@@ -299,3 +299,18 @@ def test_status_names_the_service_that_is_away(door: Door, world: World) -> None
     assert door.admin.get("/status").json()["services"] == {"collector": True, "trainer": True, "deployer": True}
     world.take("trainer")
     assert door.admin.get("/status").json()["services"] == {"collector": True, "trainer": False, "deployer": True}
+
+
+def test_networks_are_proposed_estimated_and_a_training_is_checked(door: Door, world: World, project: str) -> None:
+    query = {"label": ["functional", "defective"], "target": "k210-kmodel-v3"}
+    first, *_, last = door.admin.get("/networks", params=query).json()
+    assert first["recommended"] and last["estimate"]["oversize"] and last["why"] == last["estimate"]["refusal"]
+    small = door.admin.get("/networks/estimate", params=query | {"input_width": 96}).json()
+    assert "4x4" in small["refusal"] and small["input_height"] == 96
+    assert door.admin.get("/networks").status_code == 422
+    facts = {"ratio": "3.2"}
+    world.trainer.problems = [pb.TrainingProblem(severity=pb.SEVERITY_WARNING, code="imbalance", facts=facts)]
+    version = door.admin.get(f"/projects/{project}/versions").json()[0]["id"]
+    answer = door.admin.post(f"/projects/{project}/jobs/check", json={"version_id": version}).json()
+    assert [(one["severity"], one["facts"]) for one in answer["problems"]] == [("WARNING", facts)]
+    assert answer["labels"][0] == {"label": "functional", "train": 47, "validation": 12}
