@@ -28,7 +28,7 @@ def card_facts(card: pb.ModelCard, t: Translator) -> Rows:
             digest=card.version_sha256[:16],
         )
     return [
-        (t("card.network"), f"{model.backbone}, {model.input_size} × {model.input_size}"),
+        (t("card.network"), f"{model.backbone}, {model.input_size} × {model.input_height or model.input_size}"),
         (t("card.labels"), ", ".join(model.labels)),
         (t("card.data"), data),
         (t("card.made"), model.created_at.ToDatetime(UTC).strftime("%Y-%m-%d %H:%M UTC")),
