@@ -111,7 +111,7 @@ class AdvancedFields:
             for kind, often in KINDS:
                 with ui.element("div").classes("full").style(_PAIR):
                     draw = self._slider if isinstance(kind, Number) else self._input
-                    self._inputs[kind.name] = draw(kind)  # type: ignore[operator]
+                    self._inputs[kind.name] = draw(kind)  # type: ignore[arg-type]
                     chance = Number(f"{kind.name}_probability", often, 1)
                     self._inputs[chance.name] = self._slider(chance, page.t("training.how_often"))
             self._inputs["least_visible"] = self._slider(CHANGES[-1])  # type: ignore[arg-type]
