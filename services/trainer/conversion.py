@@ -60,8 +60,8 @@ def finish(folder: Path, target: str, emit: Emit) -> ConversionResult:
     kept = load_checkpoint(folder / "best.pt")
     items = read_items(folder)
     validation = [item for item in items if item.split == "validation"]
-    size, budget = kept.config.input_size, kept.config.cache_mib * 2**20
-    images = Pictures(folder, validation, size, size, budget)  # decoded by parts where they do not fit
+    budget = kept.config.cache_mib * 2**20
+    images = Pictures(folder, validation, kept.config.input_size, kept.config.height, budget)  # by parts where too many
     graph = graph_of(kept.model, kept.config, kept.labels)
     judge = judge_of(graph, validation)
     outputs = predict(kept.model, images)
