@@ -8,7 +8,8 @@ al., 2019, OCS). The cost is k times the channels of layers that have few.
 
 The last blocks have many weights, whose rounding is the largest error of what is left. Two copies of every second one
 of them, from the end, halve the error of both its 1x1 layers; they take as much of the file again, so only as many are
-copied as make it a third larger, and none where the file would no longer fit a firmware that it fits without.
+copied as make it a third larger, and none where the file would no longer fit a firmware that it fits without. A file of
+up to 1 MiB stays as it is: full firmware has room for little more, and boards fetch it block by block.
 
     dense (c) -> depthwise (c) -> 1x1      becomes      dense (k*c) -> depthwise (k*c) -> 1x1 of w/k
 """
@@ -20,7 +21,7 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
-from services.trainer.convert.kmodel_v3.firmware import FIRMWARE
+from services.trainer.convert.kmodel_v3.firmware import FIRMWARE, WARN_BYTES
 from services.trainer.convert.kmodel_v3.limits import fits_kpu
 from services.trainer.convert.kmodel_v3.registers import ConvShape
 from services.trainer.convert.kmodel_v3.stages import Stage, readers
@@ -47,9 +48,11 @@ def copy_first_blocks(stages: tuple[Stage, ...], shapes: tuple[ConvShape, ...], 
 
 
 def copy_last_blocks(stages: tuple[Stage, ...], shapes: tuple[ConvShape, ...]) -> tuple[Stage, ...]:
-    """The stages with two copies of every second block from the end on, as far as the file has room. `shapes` are
-    those of the stages as they are."""
+    """The stages with two copies of every second block from the end on, as far as a file of over 1 MiB has room.
+    `shapes` are those of the stages as they are."""
     weights, size = sum(stage.weight.size for stage in stages), _file_bytes(stages)
+    if size + RESERVE <= WARN_BYTES:
+        return stages
     for i in reversed([i for i in range(len(stages) - 3) if _is_block(stages, i)]):
         first, depthwise, mix = stages[i : i + 3]
         near = stages[max(i - 2, 0) : i + 4]  # a 1x1 layer between two copied blocks would take four times the weights

@@ -84,14 +84,22 @@ def test_every_second_of_the_last_blocks_is_copied_until_the_file_is_a_third_lar
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(copies, "COPIES", ())
+    monkeypatch.setattr(copies, "WARN_BYTES", 0)
     copied = lower(blocks(32, 9)).stages
     assert [i for i, stage in enumerate(copied) if stage.copies > 1 and not stage.depthwise] == [16]
     monkeypatch.setattr(copies, "MOST_GROWTH", 1.0)
     assert [i for i, stage in enumerate(lower(blocks(32, 9)).stages) if stage.copies > 1][::2] == [0, 4, 8, 12, 16]
 
 
+def test_the_last_blocks_are_copied_only_in_files_of_over_a_mebibyte(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(copies, "COPIES", ())
+    for width, most in ((256, 1), (512, 2)):  # nine 1x1 layers of 64 and 256 KiB
+        assert max(stage.copies for stage in lower(blocks(width, 9)).stages) == most
+
+
 def test_no_block_is_copied_that_would_take_a_file_off_a_firmware(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(copies, "COPIES", ())
+    monkeypatch.setattr(copies, "WARN_BYTES", 0)
     with monkeypatch.context() as plain_only:
         plain_only.setattr(copies, "MOST_GROWTH", 0)
         plain = copies._file_bytes(lower(blocks(32, 9)).stages)
