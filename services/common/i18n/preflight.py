@@ -70,8 +70,16 @@ PREFLIGHT: dict[str, tuple[str, str]] = {
         "{count} 张图片无法读取：{first}",
     ),
     "preflight.unreadable_fix": (
-        "Delete these captures and make a new version.",
-        "删除这些图片并新建版本。",
+        "Delete these captures and make a new version, or switch on that unreadable pictures are left out.",
+        "删除这些图片并新建版本，或开启“跳过无法读取的图片”。",
+    ),
+    "preflight.left_out": (
+        "{count} pictures cannot be read and will be left out: {first}",
+        "{count} 张图片无法读取，将被跳过：{first}",
+    ),
+    "preflight.left_out_fix": (
+        "Nothing needs to be done; deleting these captures and making a new version ends the warning.",
+        "无需处理；删除这些图片并新建版本后不再提示。",
     ),
     "preflight.unfetched": (
         "The pictures cannot be fetched: {failure}",

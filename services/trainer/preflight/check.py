@@ -81,7 +81,7 @@ class Preflight:
         """UnsupportedModel or InvalidInput for the first error that is known without looking at the pictures anew."""
         advice.check_network(asked, version)
         look = self.looks.known(version.id) or Look(())
-        wrong = [*version_errors(version), *picture_problems(look.seen, *_input(asked))]
+        wrong = [*version_errors(version), *picture_problems(look.seen, *_input(asked), asked.skip_unreadable)]
         for one in wrong:
             if one.severity is Severity.ERROR:
                 raise InvalidInput(one.code.upper(), one.message, fix=one.fix)
@@ -93,7 +93,7 @@ class Preflight:
         problems = version_errors(version)
         if look.failure:
             problems.append(error("unfetched", failure=look.failure))
-        problems += picture_problems(look.seen, width, height)
+        problems += picture_problems(look.seen, width, height, asked.skip_unreadable)
         problems += count_problems(version, look.seen, width, height, asked.balance_classes)
         if network.refusal and not (network.oversize and asked.allow_oversize):
             problems.append(error("network", reason=network.refusal))

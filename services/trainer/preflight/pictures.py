@@ -21,12 +21,13 @@ MANY = 0.1  # share of the pictures from which on the whole is worth a word
 NEAR = 2.0  # mean difference of the grey copies, of 255: JPEG at another quality stays below 1
 
 
-def picture_problems(seen: Sequence[Seen], width: int, height: int) -> list[Problem]:
-    """`width` x `height`: the network's input, pixels."""
+def picture_problems(seen: Sequence[Seen], width: int, height: int, skip_unreadable: bool = False) -> list[Problem]:
+    """`width` x `height`: the network's input, pixels. `skip_unreadable`: the training leaves such pictures out."""
     problems: list[Problem] = []
     broken = [one for one in seen if one.error]
     if broken:
-        problems.append(error("unreadable", _ids(broken), count=len(broken), first=broken[0].error))
+        code, word = ("left_out", warning) if skip_unreadable and len(broken) < len(seen) else ("unreadable", error)
+        problems.append(word(code, _ids(broken), count=len(broken), first=broken[0].error))
     whole = [one for one in seen if not one.error]
     for code, word, wrong in _kinds(width, height):
         found = [one for one in whole if wrong(one)]

@@ -39,6 +39,13 @@ def test_a_truncated_picture_is_an_error_that_names_it() -> None:
     assert found.severity.name == "ERROR" and found.captures == (f"{2:032x}",) and f"{2:032x}" in found.message
 
 
+def test_a_picture_that_the_training_leaves_out_is_a_warning_unless_none_is_left() -> None:
+    good, broken = sent(1, jpeg("ring", 1)), sent(2, jpeg("ring", 2)[:900])
+    found = picture_problems(look_at([good, broken]).seen, 128, 128, skip_unreadable=True)
+    assert [(one.code, one.severity.name, one.captures) for one in found] == [("left_out", "WARNING", (f"{2:032x}",))]
+    assert [one.code for one in picture_problems(look_at([broken]).seen, 128, 128, True)] == ["unreadable"]
+
+
 def test_the_same_pixels_in_both_splits_are_a_leak() -> None:
     found = problems(sent(1, jpeg("ring", 1)), sent(2, jpeg("ring", 1), validation=True), sent(3, jpeg("ring", 3)))
     assert found["leak"].facts == {"count": "1", "share": "100%"} and "near_leak" not in found
