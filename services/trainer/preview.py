@@ -5,34 +5,26 @@ collector ──► JPEGs, boxes ──► to_input ──► augmented or augme
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import grpc
 import numpy as np
 import numpy.typing as npt
-import torch
-from PIL import Image
 
-from services.common.errors import InvalidInput
+from services.common.errors import FailedPrecondition, InvalidInput
 from services.rpc.boardloop.collector.v1 import collector_pb2
 from services.rpc.boardloop.trainer.v1 import trainer_pb2 as pb
 from services.rpc.boardloop.trainer.v1 import trainer_pb2_grpc
 from services.trainer import parameters
-from services.trainer.augmentation import Changes, augmented, augmented_scenes
 from services.trainer.config import TrainingConfig
 from services.trainer.datasets import Datasets
-from services.trainer.detection import Box, Truth
 from services.trainer.imaging import to_input
 
 __all__ = ["PreviewService"]
 
 MOST_PICTURES, MOST_VARIANTS = 12, 8
 _PICTURES, _VARIANTS = 4, 3
-_QUALITY = 92  # of what is shown; artefacts come from the changes
-
-Scene = tuple[torch.Tensor, list[list[Truth]]]
 
 
 @dataclass(frozen=True)
@@ -73,7 +65,9 @@ class PreviewService(trainer_pb2_grpc.PreviewServiceServicer):
             except InvalidInput as error:
                 pictures[index].error = str(error)
         if readable:
-            _fill(
+            from services.trainer.preview_drawing import draw  # torch: two seconds, only when it is needed
+
+            draw(
                 [pictures[i] for i in readable], inputs, [sources[i].boxes for i in readable],
                 changes, detection, [request.seed + number for number in range(variants)],
             )  # fmt: skip
@@ -82,60 +76,24 @@ class PreviewService(trainer_pb2_grpc.PreviewServiceServicer):
     def _sources(self, request: pb.PreviewAugmentationRequest, count: int) -> tuple[list[_Source], bool]:
         """The pictures, and whether they are for a detection."""
         if request.version_id:
-            task = self._datasets.version(request.version_id).task
+            version = self._datasets.version(request.version_id)
+            _check_project(request, version.project_id, f"Data set version {request.version_id}")
             first = self._datasets.first(request.version_id, count)
-            detection = task == collector_pb2.TASK_DETECTION
+            detection = version.task == collector_pb2.TASK_DETECTION
             return [_Source(one.capture_id, one.label, one.jpeg, one.boxes) for one in first], detection
         if not request.capture_ids:
             raise InvalidInput("PREVIEW_EMPTY", "No pictures are named.", fix="Give a version_id or capture_ids.")
         captures = [self._datasets.capture(capture_id) for capture_id in request.capture_ids]
+        for capture, _ in captures:
+            _check_project(request, capture.project_id, f"Capture {capture.id}")
         detection = any(capture.boxed for capture, _ in captures)
         return [_Source(capture.id, capture.label, jpeg, capture.boxes) for capture, jpeg in captures], detection
 
 
-def _fill(
-    pictures: Sequence[pb.PreviewPicture],
-    inputs: Sequence[npt.NDArray[np.uint8]],
-    boxes: Sequence[Sequence[collector_pb2.Box]],
-    changes: Changes,
-    detection: bool,
-    seeds: Sequence[int],
-) -> None:
-    """Writes original and variants into the messages; the pictures are one batch, so that a mosaic has four to take."""
-    names = sorted({box.label for marked in boxes for box in marked})
-    truths = [[_truth(box, names) for box in marked] for marked in boxes]
-    x = torch.from_numpy(np.stack(inputs)).float() / 255
-    for message, original in zip(pictures, _variants((x, truths if detection else [[]] * len(x)), names), strict=True):
-        message.original.CopyFrom(original)
-    for seed in seeds:
-        generator = torch.Generator().manual_seed(seed % 2**63)
-        if detection:
-            scene = augmented_scenes(x, truths, changes, generator)
-        else:
-            scene = augmented(x, changes, generator), [[]] * len(x)
-        for message, variant in zip(pictures, _variants(scene, names), strict=True):
-            message.variants.append(variant)
-
-
-def _truth(box: collector_pb2.Box, names: Sequence[str]) -> Truth:
-    return Truth(names.index(box.label), Box(box.x, box.y, box.x + box.width, box.y + box.height))
-
-
-def _variants(scene: Scene, names: Sequence[str]) -> list[pb.PreviewVariant]:
-    x, truths = scene
-    pixels = (x * 255).round().byte().permute(0, 2, 3, 1).numpy()
-    return [
-        pb.PreviewVariant(
-            jpeg=_jpeg(picture),
-            boxes=[
-                pb.PreviewBox(label=names[truth.label], **truth.box._asdict()) for truth in marked
-            ],
+def _check_project(request: pb.PreviewAugmentationRequest, project_id: str, what: str) -> None:
+    if request.project_id not in ("", project_id):
+        raise FailedPrecondition(
+            "PICTURES_OF_ANOTHER_PROJECT",
+            f"{what} does not belong to project {request.project_id}.",
+            fix="Choose a version or captures of the same project.",
         )
-        for picture, marked in zip(pixels, truths, strict=True)
-    ]  # fmt: skip
-
-
-def _jpeg(pixels: npt.NDArray[np.uint8]) -> bytes:
-    out = io.BytesIO()
-    Image.fromarray(pixels).save(out, "JPEG", quality=_QUALITY, subsampling="4:4:4")
-    return out.getvalue()

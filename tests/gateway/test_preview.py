@@ -65,6 +65,22 @@ def test_what_cannot_be_shown_is_refused_in_words(door: Door, world: World) -> N
     assert door.admin.post(path, json=version | {"variants": 9}).status_code == 422
 
 
+def test_the_input_need_not_be_square(door: Door, world: World) -> None:
+    project = world.collector.fill(2)
+    body = {"version_id": world.collector.versions[0].id, "parameters": OFF | {"input_height": 160}}
+    for picture in asked(door, project, **body):
+        assert {pixels(one).shape for one in (picture["original"], *picture["variants"])} == {(160, 96, 3)}  # type: ignore[arg-type, misc]
+
+
+def test_pictures_of_another_project_are_refused(door: Door, world: World) -> None:
+    world.collector.fill(2)
+    version, capture = world.collector.versions[0].id, next(iter(world.collector.captures))
+    other = door.admin.post("/projects", json={"name": "other", "labels": ["a", "b"]}).json()["id"]
+    for body in ({"version_id": version}, {"capture_ids": [capture]}):
+        answer = door.admin.post(f"/projects/{other}/augmentation-preview", json=body)
+        assert answer.status_code == 409 and answer.json()["error"]["reason"] == "PICTURES_OF_ANOTHER_PROJECT"
+
+
 @pytest.fixture
 def page(world: World, service_key: str, tmp_path_factory: pytest.TempPathFactory, browser: Browser) -> Iterator[Tab]:
     gateway = Gateway(settings_for(world, service_key, tmp_path_factory.mktemp("gateway")))

@@ -121,7 +121,9 @@ class TrainingForm:
         parameters = trainer.TrainingParameters(
             input_size=self._sides()[0], input_height=self._sides()[1], **self._advanced.values()
         )
-        return trainer.PreviewAugmentationRequest(version_id=str(self._version.value), parameters=parameters)
+        return trainer.PreviewAugmentationRequest(
+            version_id=str(self._version.value), parameters=parameters, project_id=self._project.id
+        )
 
     async def _take(self, backbone: str, width: int, height: int) -> None:
         """A proposal that was clicked."""

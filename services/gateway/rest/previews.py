@@ -70,6 +70,7 @@ async def preview_augmentation(project_id: Id, body: PreviewCreate, context: Her
         pictures=body.pictures,
         variants=body.variants,
         seed=body.seed,
+        project_id=project_id,
     )
     answer = await ask(context.upstream.preview.PreviewAugmentation(request))
     return [

@@ -8,7 +8,21 @@ generator on the CPU, so that it is the same wherever the pictures are; noise al
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from services.trainer.augmentation.changes import KINDS, Changes, Kind
-from services.trainer.augmentation.scene import augmented, augmented_scenes
+
+if TYPE_CHECKING:
+    from services.trainer.augmentation.scene import augmented, augmented_scenes
+else:
+
+    def __getattr__(name: str) -> object:
+        """PyTorch is loaded when the first picture is changed, not when the server reads what can be set."""
+        if name not in ("augmented", "augmented_scenes"):
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from services.trainer.augmentation import scene
+
+        return getattr(scene, name)
+
 
 __all__ = ["KINDS", "Changes", "Kind", "augmented", "augmented_scenes"]

@@ -12,11 +12,11 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
+from services.trainer.backbones import STRIDE
 from services.trainer.graph import Activation, Conv, Layer
 
-__all__ = ["STRIDE", "Backbone", "ConvNormActivation", "divisible", "folded"]
+__all__ = ["Backbone", "ConvNormActivation", "divisible", "folded"]
 
-STRIDE = 32  # of the last map, unless a backbone says otherwise
 _BN_EPS = 1e-3  # TF-slim's, as the ImageNet weights were trained; a state_dict does not hold it
 _BN_MOMENTUM = 0.1
 
