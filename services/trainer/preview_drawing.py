@@ -1,4 +1,4 @@
-"""Draws a preview: pictures at the network's input size, changed as a training changes them, and their boxes, as JPEGs."""
+"""Draws a preview: pictures at the input size, changed as a training changes them, with their boxes, as JPEGs."""
 
 from __future__ import annotations
 
