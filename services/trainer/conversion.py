@@ -8,7 +8,7 @@
 
 The second child process of a job, so that a converter that crashes takes nothing with it. It prints JSON events like
 services.trainer.loop: {"type": "evaluated", measure, quality} (accuracy or mAP50, and its value) ·
-{"type": "progress", stage, done, total} · {"type": "done", measure, quality, agreement}.
+{"type": "progress", stage, done, total, file, files} · {"type": "done", measure, quality, agreement}.
 What the fine-tuning brought is a {"type": "log", message}.
 `check` tries whether the chip can run such a network at all, before anybody waits for a training.
 """
@@ -43,6 +43,7 @@ from services.trainer.loop import Checkpoint, load_checkpoint, predict
 from services.trainer.networks import build, graph_of
 from services.trainer.pictures import Item, Pictures, read_items, read_labels
 from services.trainer.quantisation.choice import Candidate, better
+from services.trainer.quantisation.tune import tuned_graph
 from services.trainer.registry import ConversionResult, Golden
 
 __all__ = ["check", "finish"]
@@ -75,10 +76,13 @@ def finish(folder: Path, target: str, emit: Emit) -> ConversionResult:
     train = [item for item in items if item.split == "train"]
     calibration = _images(folder, _spread(train, options.max_calibration_images), kept)
 
+    files = 2 if tuned_graph(folder, graph, target) else 1
+
     def candidate(network: Graph) -> Candidate:
-        emit(_progress(f"converting for {target}", 0, len(images)))
+        span = {"file": 1 if network is graph else 2, "files": files, "total": len(images)}
+        emit(_progress(f"converting for {target}", 0, span))
         model = convert(network, target, calibration, options)
-        tell = partial(_progress, f"simulating {model.file_name}", total=len(images))
+        tell = partial(_progress, f"simulating {model.file_name}", span=span)
         return Candidate(network, model, simulate(model, images, lambda done: emit(tell(done))))
 
     def score(simulated: npt.NDArray[np.float32]) -> float:
@@ -132,8 +136,8 @@ def _quality(kind: str, evaluation: AnyEvaluation) -> dict[str, Any]:
     return {"type": kind, "measure": measure, "quality": value}
 
 
-def _progress(stage: str, done: int, total: int) -> dict[str, Any]:
-    return {"type": "progress", "stage": stage, "done": done, "total": total}
+def _progress(stage: str, done: int, span: dict[str, int]) -> dict[str, Any]:
+    return {"type": "progress", "stage": stage, "done": done, **span}
 
 
 def _log(emit: Emit, message: str) -> None:

@@ -221,7 +221,7 @@ class Pipeline:
             elif event["type"] == "log":
                 self._store.change(job.id, line=event["message"])
             elif event["type"] == "progress":
-                share = event["done"] / event["total"]
+                share = (event["file"] - 1 + event["done"] / event["total"]) / event["files"]
                 left = (time.monotonic() - began) * (1 - share) / share if share else 0.0
                 line = f"{event['stage'].capitalize()}." if event["done"] in (0, event["total"]) else ""
                 progress = TRAINED + (1 - TRAINED) * (0.1 + 0.9 * share)

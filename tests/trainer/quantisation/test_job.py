@@ -25,6 +25,9 @@ def test_training_fine_tunes_and_the_conversion_tells_both_accuracies(job_folder
     result = conversion.finish(folder, TARGET, events.append)
     said = next(event["message"] for event in events if event["type"] == "log")
     assert f"{result.evaluation['accuracy']:.1%}" in said and result.report["notes"][-1] == said
+    told = [event for event in events if event["type"] == "progress"]
+    shares = [(one["file"] - 1 + one["done"] / one["total"]) / one["files"] for one in told]
+    assert shares == sorted(shares) and shares[-1] == 1 and {one["file"] for one in told} == {1, 2}
 
 
 def test_a_stop_in_mid_training_leaves_the_fine_tuning_out(job_folder: JobFolder) -> None:
