@@ -132,8 +132,11 @@ class Datasets:
             query = select(Version).where(Version.project_id == project_id).order_by(Version.number.desc())
             return [_message(row) for row in session.scalars(query)]
 
-    def stream(self, version_id: str) -> Iterator[pb.StreamVersionResponse]:
-        """Every item with its JPEG, by content. Internal OBJECT_CORRUPT when an object is not what was stored."""
+    def stream(self, version_id: str, damaged_too: bool = False) -> Iterator[pb.StreamVersionResponse]:
+        """Every item with its JPEG, by content. Internal OBJECT_CORRUPT when an object is not what was stored.
+
+        With `damaged_too` such an item comes with an empty JPEG instead.
+        """
         with self._database.session(read_only=True) as session:
             _version_or_raise(session, version_id)
             query = select(VersionItem, Capture.board_id).join(Capture, Capture.id == VersionItem.capture_id)
@@ -149,17 +152,19 @@ class Datasets:
                 label=label,
                 split=pb.SPLIT_VALIDATION if side == pb.SPLIT_VALIDATION else pb.SPLIT_TRAIN,
                 sha256=sha256,
-                jpeg=self._read(capture_id, key, sha256),
+                jpeg=self._read(capture_id, key, sha256, damaged_too),
                 board_id=board_id,
                 boxes=box_messages(boxes),
             )
 
-    def _read(self, capture_id: str, key: str, sha256: str) -> bytes:
+    def _read(self, capture_id: str, key: str, sha256: str, damaged_too: bool) -> bytes:
         try:
             jpeg = self._store.get(key)
         except NotFound:
             jpeg = b""
         if hashlib.sha256(jpeg).hexdigest() != sha256:
+            if damaged_too:
+                return b""
             raise Internal(
                 "OBJECT_CORRUPT",
                 f"object {key!r} of capture {capture_id} is {'changed' if jpeg else 'missing'}",

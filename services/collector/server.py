@@ -109,7 +109,7 @@ class DatasetService(grpc_pb.DatasetServiceServicer):
         return pb.ListVersionsResponse(versions=self._datasets.list(request.project_id))
 
     def StreamVersion(self, request: pb.StreamVersionRequest, context: Context) -> Iterator[pb.StreamVersionResponse]:
-        yield from self._datasets.stream(request.version_id)
+        yield from self._datasets.stream(request.version_id, request.damaged_too)
 
 
 def add_services(server: RpcServer, rooms: Rooms) -> None:

@@ -47,13 +47,16 @@ class Datasets:
 
     def training_captures(self, version_id: str) -> set[str]:
         """Ids of the captures in the version's training split; NotFound when the collector does not know it."""
-        request = collector_pb2.StreamVersionRequest(version_id=version_id)
+        request = collector_pb2.StreamVersionRequest(version_id=version_id, damaged_too=True)
         stream = self._service.StreamVersion(request, timeout=self._deadline)
         return {picture.capture_id for picture in stream if picture.split == collector_pb2.SPLIT_TRAIN}
 
     def pictures(self, version_id: str) -> Iterator[collector_pb2.StreamVersionResponse]:
-        """The version's pictures one by one, in the order of their hashes: the first ones are a fair sample."""
-        request = collector_pb2.StreamVersionRequest(version_id=version_id)
+        """The version's pictures one by one, in the order of their hashes: the first ones are a fair sample.
+
+        One that is damaged in the collector's store comes with an empty JPEG.
+        """
+        request = collector_pb2.StreamVersionRequest(version_id=version_id, damaged_too=True)
         yield from self._service.StreamVersion(request, timeout=self._deadline)
 
     def unlabelled(self, project_id: str) -> int:
@@ -76,10 +79,17 @@ class Datasets:
         image = self._captures.GetImage(collector_pb2.GetImageRequest(capture_id=capture_id))
         return capture, bytes(image.jpeg)
 
-    def fetch(self, version_id: str, folder: Path, progress: Progress = lambda done, total: None) -> None:
+    def fetch(
+        self,
+        version_id: str,
+        folder: Path,
+        progress: Progress = lambda done, total: None,
+        left_out: Callable[[str], None] | None = None,
+    ) -> None:
         """Fill `folder`; does nothing when it is filled already. `progress(pictures so far, pictures in all)`.
 
-        InvalidInput: a picture does not have its sha256, or the stream ended early. StorageFull: too many bytes.
+        `left_out(words)` is told of each picture that does not have its sha256, which is then left out; without it
+        such a picture ends all. InvalidInput: that, or the stream ended early. StorageFull: too many bytes.
         """
         if (folder / "items.json").exists():
             return
@@ -87,8 +97,8 @@ class Datasets:
         total = version.train_count + version.validation_count
         (folder / "images").mkdir(parents=True, exist_ok=True)
         items: list[Item] = []
-        received = 0
-        request = collector_pb2.StreamVersionRequest(version_id=version_id)
+        received = came = 0
+        request = collector_pb2.StreamVersionRequest(version_id=version_id, damaged_too=left_out is not None)
         for picture in self._service.StreamVersion(request, timeout=self._deadline):
             received += len(picture.jpeg)
             if received > self._max_bytes:
@@ -97,12 +107,16 @@ class Datasets:
                     f"Data set version {version_id} has more than {self._max_bytes} bytes of pictures.",
                     fix="Raise BOARDLOOP_DATASET_MAX_BYTES, or make a smaller version.",
                 )
-            items.append(_stored(picture, folder, version.task == collector_pb2.TASK_DETECTION))
-            progress(len(items), total)
-        if len(items) != total:
+            came += 1
+            if left_out is not None and not _whole(picture):
+                left_out(f"Left out: {_damage(picture)}")
+            else:
+                items.append(_stored(picture, folder, version.task == collector_pb2.TASK_DETECTION))
+            progress(came, total)
+        if came != total:
             raise InvalidInput(
                 "DATASET_INCOMPLETE",
-                f"Data set version {version_id} has {total} pictures, but {len(items)} came.",
+                f"Data set version {version_id} has {total} pictures, but {came} came.",
                 fix="Start the job again.",
             )
         (folder / "labels.json").write_text(json.dumps(list(version.labels)))
@@ -114,16 +128,24 @@ class Datasets:
 def _stored(picture: collector_pb2.StreamVersionResponse, folder: Path, boxed: bool) -> Item:
     if not _CAPTURE_ID.fullmatch(picture.capture_id) or picture.split not in _SPLITS:
         raise InvalidInput("DATASET_BROKEN", f"The collector sent a picture with the id {picture.capture_id[:40]!r}.")
-    if hashlib.sha256(picture.jpeg).hexdigest() != picture.sha256:
+    if not _whole(picture):
         raise InvalidInput(
             "PICTURE_SHA256",
-            f"The picture of capture {picture.capture_id} does not have the sha256 {picture.sha256}.",
-            fix="The stored picture is damaged: delete the capture and make a new version.",
+            _damage(picture),
+            fix="Delete the capture and make a new version, or leave out what is unreadable (skip_unreadable).",
         )
     file = f"images/{picture.capture_id}.jpg"
     (folder / file).write_bytes(picture.jpeg)
     boxes = tuple(map(_marked, picture.boxes)) if boxed else None
     return Item(picture.capture_id, file, picture.label, _SPLITS[picture.split], picture.board_id, boxes)
+
+
+def _whole(picture: collector_pb2.StreamVersionResponse) -> bool:
+    return hashlib.sha256(picture.jpeg).hexdigest() == picture.sha256
+
+
+def _damage(picture: collector_pb2.StreamVersionResponse) -> str:
+    return f"The stored picture of capture {picture.capture_id} is damaged: it has not the sha256 {picture.sha256}."
 
 
 def _marked(box: collector_pb2.Box) -> Marked:

@@ -142,6 +142,7 @@ class EvaluationRun(Base):
     target: Mapped[str] = mapped_column(String(32))
     part: Mapped[str] = mapped_column(String(16))
     confidence: Mapped[float] = mapped_column(Float, default=0.0)
+    skip_unreadable: Mapped[bool] = mapped_column(default=False)
     state: Mapped[str] = mapped_column(String(16), index=True)
     progress: Mapped[float] = mapped_column(Float, default=0.0)
     seconds_left: Mapped[float] = mapped_column(Float, default=0.0)

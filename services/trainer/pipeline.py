@@ -27,6 +27,7 @@ from services.trainer.models import Job, Model, ModelFile
 from services.trainer.registry import ConversionResult, Golden, Registry
 from services.trainer.settings import TrainerSettings
 from services.trainer.store import JobStore
+from services.trainer.unreadable import leave_out_unreadable
 
 __all__ = ["Aborted", "Pipeline", "Run"]
 
@@ -126,7 +127,10 @@ class Pipeline:
                 told = time.monotonic()
                 self._store.change(job.id, progress=FETCHED * done / max(total, 1))
 
-        self._datasets.fetch(job.version_id, folder, progress)
+        def left_out(line: str) -> None:
+            self._store.change(job.id, line=line)
+
+        self._datasets.fetch(job.version_id, folder, progress, left_out if asked.skip_unreadable else None)
         if warning := parameters.from_scratch_warning(asked):
             self._store.change(job.id, line=warning)
         weights = self._start_of(asked, folder)
@@ -261,7 +265,10 @@ class Pipeline:
         folder = self._settings.data_dir.resolve() / "jobs" / f"convert-{model.id}-{target}"
         shutil.rmtree(folder, ignore_errors=True)
         try:
-            self._datasets.fetch(model.version_id, folder)
+            skipped = bool(model.parameters.get("skip_unreadable"))  # named in the log of the training already
+            self._datasets.fetch(model.version_id, folder, left_out=(lambda line: None) if skipped else None)
+            if skipped:
+                leave_out_unreadable(folder, lambda event: None)
             (folder / "best.pt").write_bytes(self._registry.read(model.id, ""))
             chosen.write(folder)
             for _ in self.engine.start(CONVERSION, folder, target, log="convert.log").events():

@@ -95,6 +95,7 @@ def test_a_damaged_object_is_named(rooms: Rooms, damage: str) -> None:
         rooms.store.put(key, b"\xff\xd8 something else")
     with pytest.raises(Internal, match=f"{key}.*{damage}"):
         list(rooms.datasets.stream(version.id))
+    assert sorted(bool(one.jpeg) for one in rooms.datasets.stream(version.id, damaged_too=True)) == [False, True]
 
 
 def test_unknown_ids_are_not_found(rooms: Rooms) -> None:

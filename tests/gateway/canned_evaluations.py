@@ -73,7 +73,8 @@ class CannedEvaluations(tg.EvaluationServiceServicer):
         job = t.EvaluationJob(
             id=f"{len(self.evaluations) + 0xE0:012x}", project_id=model.project_id, model_id=model.id,
             version_id=request.version_id, target=request.target, part=request.part or "validation",
-            confidence=request.confidence, state=t.EVALUATION_STATE_QUEUED, log=["Waiting."],
+            confidence=request.confidence, skip_unreadable=request.skip_unreadable,
+            state=t.EVALUATION_STATE_QUEUED, log=["Waiting."],
         )  # fmt: skip
         job.created_at.GetCurrentTime()
         self.evaluations[job.id] = job

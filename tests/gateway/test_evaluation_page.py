@@ -58,10 +58,11 @@ def test_an_evaluation_is_started_watched_and_shown(tab: Tab, world: World) -> N
     tab.at("evaluate").click()
     tab.choose("evaluate-target", TARGET)
     tab.choose("evaluate-part", "all pictures")
+    tab.at("evaluate-skip").click()
     tab.at("evaluate-start").click()
     expect(tab.at("evaluation-progress")).to_have_attribute("data-state", "QUEUED")
     job = next(reversed(world.trainer.evaluations.values()))
-    assert (job.target, job.part, job.version_id) == (TARGET, "all", "000000000001")
+    assert (job.target, job.part, job.version_id) == (TARGET, "all", "000000000001") and job.skip_unreadable
     job.state = t.EVALUATION_STATE_EVALUATING
     expect(tab.at("evaluation-progress")).to_have_attribute("data-state", "EVALUATING")
     tab.at("evaluation-stop").click()

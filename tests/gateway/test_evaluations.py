@@ -28,7 +28,8 @@ def start(door: Door, model: str, **body: Any) -> dict[str, Any]:
 
 
 def test_an_evaluation_is_started_and_has_figures_once_it_is_done(door: Door, world: World, model: str) -> None:
-    made = start(door, model, target=TARGET, part="all")
+    made = start(door, model, target=TARGET, part="all", skip_unreadable=True)
+    assert made["skip_unreadable"] and world.trainer.evaluations[made["id"]].skip_unreadable
     assert (made["target"], made["part"], made["state"], made["figures"]) == (TARGET, "all", "QUEUED", None)
     assert start(door, model)["target"] == ""  # "float" is the default
     world.trainer.end(made["id"], classified())

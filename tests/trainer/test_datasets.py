@@ -97,6 +97,16 @@ def test_a_changed_picture_is_named_and_the_folder_stays_unfinished(
     assert not (tmp_path / "items.json").exists()
 
 
+def test_a_damaged_picture_is_left_out_where_that_is_wished(
+    datasets: Datasets, collector: Collector, tmp_path: Path
+) -> None:
+    collector.pictures[2].jpeg = b""
+    told: list[str] = []
+    datasets.fetch("v", tmp_path, left_out=told.append)
+    assert [item.id for item in read_items(tmp_path)] == [f"{index:032x}" for index in (0, 1, 3)]
+    assert len(told) == 1 and collector.pictures[2].capture_id in told[0]
+
+
 def test_a_short_stream_is_told(datasets: Datasets, collector: Collector, tmp_path: Path) -> None:
     collector.pictures.pop()
     with pytest.raises(InvalidInput, match="4 pictures, but 3 came"):

@@ -194,6 +194,16 @@ def test_a_picture_damaged_in_the_store_is_named(world: World) -> None:
     job = world.wait(world.start_job(damaged=True, **SMALL))
     assert job.state == pb.JOB_STATE_FAILED and not job.epochs
     assert re.search(r"[0-9a-f]{32}", job.error) and "changed" in job.error
+    request = pb.StartJobRequest(project_id=job.project_id, version_id=job.version_id, parameters=job.parameters)
+    request.parameters.skip_unreadable = True
+    job = world.wait(world.training.StartJob(request).job)
+    assert job.state == pb.JOB_STATE_DONE and any(line.startswith("Left out: ") for line in job.log), job.error
+    model = world.models.GetModel(pb.GetModelRequest(model_id=job.model_id)).model
+    asked = pb.StartEvaluationRequest(model_id=model.id, version_id=job.version_id, part="all", skip_unreadable=True)
+    made = world.evaluations.StartEvaluation(asked).evaluation
+    watched = world.evaluations.WatchEvaluation(pb.WatchEvaluationRequest(evaluation_id=made.id), timeout=60)
+    done = [answer.evaluation for answer in watched][-1]
+    assert done.figures.images == 31 and any(line.startswith("Left out: ") for line in done.log), done.error
 
 
 @pytest.mark.parametrize(

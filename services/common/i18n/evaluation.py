@@ -24,6 +24,10 @@ EVALUATION: dict[str, tuple[str, str]] = {
     "evaluation.part.all": ("all pictures", "全部图片"),
     "evaluation.confidence": ("Confidence from which an object counts", "目标计入的置信度"),
     "evaluation.confidence_help": ("0: the suggested threshold of each label.", "0：各标签的建议阈值。"),
+    "evaluation.skip_unreadable": (
+        "Leave out pictures that cannot be read (named in the log)",
+        "跳过无法读取的图片（写入日志）",
+    ),
     "evaluation.on": ("{what} on v{number}, {part}", "{what}：数据集 v{number}，{part}"),
     "evaluation.on_unknown": ("{what} on version {id}, {part}", "{what}：版本 {id}，{part}"),
     "evaluation.to_model": ("To the model", "返回模型"),

@@ -87,6 +87,8 @@ class ModelPanels:
             confidence.props("outlined " + mark("evaluate-confidence"))
             confidence.set_visibility(model.task == "detection")
 
+            skip = ui.switch(t("evaluation.skip_unreadable")).props(mark("evaluate-skip"))
+
             async def start() -> None:
                 wanted = trainer.StartEvaluationRequest(
                     model_id=model.id,
@@ -94,6 +96,7 @@ class ModelPanels:
                     target=str(target.value),
                     part=str(part.value),
                     confidence=float(confidence.value or 0),
+                    skip_unreadable=bool(skip.value),
                 )
                 made = (await ask(self._page.upstream.evaluations.StartEvaluation(wanted))).evaluation
                 dialog.close()

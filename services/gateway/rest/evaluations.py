@@ -99,6 +99,7 @@ class EvaluationPublic(Public):
     target: str = Field(description='"" = the float network')
     part: str
     confidence: float
+    skip_unreadable: bool
     state: EvaluationState
     progress: float
     seconds_left: float
@@ -119,6 +120,9 @@ class EvaluationCreate(BaseModel):
     part: Part = Field(default="validation", description="of the version")
     confidence: float = Field(
         default=0.0, ge=0, lt=1, description="from which an object counts as found; 0 = suggested"
+    )
+    skip_unreadable: bool = Field(
+        default=False, description="pictures that cannot be read are left out and named in the log"
     )
 
 

@@ -3,7 +3,7 @@
 FOLDER/request.json, model.bin   ──►  answers.jsonl    a line a picture; a run started again goes on after the last
 FOLDER/items.json, images/       ──►  answers.jsonl.gz, summary.json    when every picture is answered
 
-Events: {"type": "progress", done, total, seconds_left} · {"type": "done"} · {"type": "error", …}
+Events: {"type": "progress", done, total, seconds_left} · {"type": "log", message} · {"type": "done"} or "error"
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from services.trainer.evaluation.networks import Outputs, open_network
 from services.trainer.evaluation.request import Request
 from services.trainer.evaluation.summary import summarise
 from services.trainer.pictures import Item, Pictures
+from services.trainer.unreadable import leave_out_unreadable
 
 __all__ = ["MODEL", "PACKED", "SUMMARY", "evaluate_folder"]
 
@@ -47,6 +48,8 @@ _LUMA = np.array([0.299, 0.587, 0.114])  # Rec. 601, as JPEG's
 def evaluate_folder(folder: Path, emit: Emit) -> None:
     """Answer every picture that has no answer yet, then write the packed answers and the summary."""
     request = Request.read(folder)
+    if request.skip_unreadable:
+        leave_out_unreadable(folder, emit)
     items = _items(folder, request)
     lines = _answered(folder / _LINES, _digest(folder))
     left = [item for item in items if item.id not in {json.loads(line)["id"] for line in lines}]

@@ -31,6 +31,7 @@ def evaluation_message(run: EvaluationRun, *, whole: bool = True) -> pb.Evaluati
         created_at=to_timestamp(run.created_at),
         ended_at=to_timestamp(run.ended_at) if run.ended_at else None,
         confidence=run.confidence,
+        skip_unreadable=run.skip_unreadable,
     )
 
 

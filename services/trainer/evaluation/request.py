@@ -21,7 +21,8 @@ _FILE = "request.json"
 class Request:
     """`labels`: the model's, in the order of its outputs; `version_labels`: the version's, in the project's order.
 
-    `target` "" = the float network; `seen`: captures that it was trained on; `anchors`: of a YOLOv2, in cells.
+    `target` "" = the float network; `seen`: captures that it was trained on; `anchors`: of a YOLOv2, in cells;
+    `skip_unreadable`: pictures that cannot be read are left out.
     """
 
     task: Task
@@ -34,6 +35,7 @@ class Request:
     confidence: float
     seen: tuple[str, ...] = ()
     anchors: tuple[tuple[float, float], ...] = ()
+    skip_unreadable: bool = False
 
     @property
     def all_labels(self) -> tuple[str, ...]:

@@ -73,7 +73,10 @@ class Runner:
                 told = time.monotonic()
                 self._store.change(evaluation.id, progress=_FETCHED * done / max(total, 1))
 
-        self._datasets.fetch(evaluation.version_id, folder, progress)
+        def left_out(line: str) -> None:
+            self._store.change(evaluation.id, line=line)
+
+        self._datasets.fetch(evaluation.version_id, folder, progress, left_out if evaluation.skip_unreadable else None)
         (folder / MODEL).write_bytes(self._registry.read(evaluation.model_id, evaluation.target))
         self._request(evaluation).write(folder)
 
@@ -91,6 +94,7 @@ class Runner:
             confidence=evaluation.confidence,
             seen=tuple(sorted(self._seen(evaluation))),
             anchors=tuple((width, height) for width, height in model.anchors),
+            skip_unreadable=evaluation.skip_unreadable,
         )
 
     def _seen(self, evaluation: EvaluationRun) -> set[str]:
@@ -111,6 +115,8 @@ class Runner:
         child = run.start(self._engine, _CHILD, folder, log="evaluation.log")
         self._store.change(evaluation.id, state="EVALUATING", progress=_FETCHED, line=f"Asking {what}.")
         for event in child.events():
+            if event["type"] == "log":
+                self._store.change(evaluation.id, line=event["message"])
             if event["type"] == "progress":
                 progress = _FETCHED + (1 - _FETCHED) * event["done"] / event["total"]
                 line = f"Goes on after {event['done']} answers." if _resumed(event) else ""

@@ -60,7 +60,9 @@ class EvaluationService(trainer_pb2_grpc.EvaluationServiceServicer):
                 f"model {model.name} is not.",
                 fix="Choose a version of the model's kind, or make one.",
             )
-        run = self._store.create(model.project_id, model.id, version.id, request.target, part, confidence)
+        run = self._store.create(
+            model.project_id, model.id, version.id, request.target, part, confidence, request.skip_unreadable
+        )
         self._queue.submit(run)
         return pb.StartEvaluationResponse(evaluation=self._message(run.id))
 

@@ -36,7 +36,14 @@ class EvaluationStore:
         self.changes = Changes()
 
     def create(
-        self, project_id: str, model_id: str, version_id: str, target: str, part: str, confidence: float
+        self,
+        project_id: str,
+        model_id: str,
+        version_id: str,
+        target: str,
+        part: str,
+        confidence: float,
+        skip_unreadable: bool = False,
     ) -> EvaluationRun:
         run = EvaluationRun(
             id=secrets.token_hex(6),
@@ -46,6 +53,7 @@ class EvaluationStore:
             target=target,
             part=part,
             confidence=confidence,
+            skip_unreadable=skip_unreadable,
             state="QUEUED",
             created_at=datetime.now(UTC),
         )

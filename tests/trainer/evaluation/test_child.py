@@ -56,6 +56,17 @@ def test_a_run_that_was_broken_off_goes_on_after_its_last_whole_answer(folder: P
     assert Answers.parse((folder / PACKED).read_bytes()).pictures == Answers.parse(whole).pictures
 
 
+def test_unreadable_pictures_end_it_or_are_left_out_and_named(folder: Path) -> None:
+    broken = folder / "images" / "010.jpg"
+    broken.write_bytes(broken.read_bytes()[:300])
+    with pytest.raises(InvalidInput, match="capture010"):
+        run(folder)
+    events = run(folder, skip_unreadable=True)
+    assert any(event["type"] == "log" and "capture010" in event["message"] for event in events)
+    names = [one.facts.capture_id for one in Answers.parse((folder / PACKED).read_bytes()).pictures]
+    assert len(names) == 39 and "capture010" not in names
+
+
 def test_answers_to_another_request_are_not_gone_on_with(folder: Path) -> None:
     run(folder)
     assert run(folder, seen=())[0]["done"] == 0
