@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import errno
+import tempfile
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -63,6 +65,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(BoardloopError, _boardloop)
     app.add_exception_handler(RequestValidationError, _validation)
     app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(OSError, _disk)
     app.add_exception_handler(Exception, _unexpected)
 
 
@@ -94,6 +97,20 @@ def _methods(request: Request) -> str:
     path = request.url.path.removeprefix(request.scope.get("root_path", ""))
     found = [methods for template, methods in paths.items() if compile_path(template)[0].match(path)]
     return ", ".join(sorted({method.upper() for methods in found for method in methods}))
+
+
+async def _disk(_: Request, error: Exception) -> JSONResponse:
+    """A temporary folder that takes no more while a body is received or an archive is packed."""
+    if not isinstance(error, OSError) or error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        raise error
+    folder = tempfile.gettempdir()
+    log.error("disk full", folder=folder, error=repr(error))
+    return problem(
+        507,
+        "STORAGE_FULL",
+        f"The disk of the gateway's temporary folder {folder} is full.",
+        "Free space there, or start the gateway with TMPDIR set to a folder with room.",
+    )
 
 
 async def _unexpected(request: Request, error: Exception) -> JSONResponse:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import httpx
 import pytest
@@ -20,6 +21,12 @@ OWN = ("/account", "/qr/")  # answered by the gateway itself, without a service
 def sent_to(path: str) -> str:
     """The path with plausible ids, below /v1."""
     return re.sub(r"\{\w+\}", "0123456789ab", path).removeprefix("/v1")
+
+
+def asked_of(operation: dict[str, Any]) -> dict[str, str]:
+    """A word for each query parameter that must be there."""
+    wanted = [one for one in operation.get("parameters", ()) if one["in"] == "query" and one["required"]]
+    return {one["name"]: "word" for one in wanted}
 
 
 def shape(answer: httpx.Response) -> dict[str, object]:
@@ -97,7 +104,7 @@ def test_a_service_that_is_away_is_named_by_every_route(door: Door, world: World
             continue
         if sent_to(path).startswith(OWN):
             continue
-        answer = door.admin.request(method, sent_to(path))
+        answer = door.admin.request(method, sent_to(path), params=asked_of(operation))
         assert answer.status_code == 503, (method, path)
         assert shape(answer)["fix"], (method, path)
 

@@ -184,6 +184,16 @@ def test_a_full_disk_stops_the_import_and_the_report_says_where() -> None:
     assert "the disk is full" in report.stopped
 
 
+def test_a_full_temporary_folder_is_told_in_words(
+    api: httpx.Client, project: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "TemporaryFile", lambda **_: io.FileIO("/dev/full", "r+"))
+    files = {"file": ("set.zip", bytes(3_000_000))}  # over what is kept in memory
+    answer = api.post(f"/projects/{project}/archives", files=files)
+    error = answer.json()["error"]
+    assert answer.status_code == 507 and error["reason"] == "STORAGE_FULL" and "TMPDIR" in error["fix"]
+
+
 def test_nobody_without_a_login_is_listened_to(api: httpx.Client) -> None:
     """Only the head of a request is sent: the answer comes before the gigabytes."""
     head = (
