@@ -108,6 +108,7 @@ class CannedEvaluations(tg.EvaluationServiceServicer):
             request.kind,
             request.truth if request.HasField("truth") else None,
             request.predicted if request.HasField("predicted") else None,
+            (request.subset_kind, request.subset_name) if request.subset_kind else None,
         )
         answers = self.answers[request.evaluation_id]
         found = [one for one in outcomes(answers, 0.3 if answers.task == "detection" else 0.0) if wanted.takes(one)]

@@ -93,6 +93,18 @@ def test_a_cell_of_the_matrix_filters_the_pictures(tab: Tab, world: World) -> No
     expect(tab.at("gallery-count")).to_have_text(f"{confusion[0] + confusion[3]} pictures")
 
 
+def test_a_row_of_where_it_fails_filters_the_pictures(tab: Tab, world: World) -> None:
+    evaluation = made(world)
+    world.trainer.end(evaluation, classified())
+    subset = world.trainer.evaluations[evaluation].figures.subsets[0]
+    tab.go(f"/projects/{PROJECT}/evaluations/{evaluation}")
+    tab.at("evaluation-subsets").locator('[data-subset="0"]').click()
+    expect(tab.at("subset")).to_contain_text(subset.name)
+    expect(tab.at("gallery-count")).to_have_text(f"{subset.count} pictures")
+    tab.at("cell-clear").click()
+    expect(tab.at("gallery-count")).to_have_text("80 pictures")
+
+
 def test_objects_are_drawn_as_found_missed_and_confused(tab: Tab, world: World) -> None:
     evaluation = made(world)
     world.trainer.end(evaluation, detected())

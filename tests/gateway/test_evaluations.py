@@ -55,6 +55,8 @@ def test_outcomes_of_a_detection_have_their_boxes(door: Door, world: World, mode
     assert missed["total"] > 2 and missed["next_page_token"] and len(missed["outcomes"]) == 2
     box = next(box for box in missed["outcomes"][0]["boxes"] if box["kind"] == "missed")
     assert len(box["truth_box"]) == 4 and box["found_box"] == [] and box["predicted"] == ""
+    several = door.admin.get(url, params={"subset_kind": "count", "subset_name": "2–3"}).json()
+    assert several["total"] == 14 and all(len(one["boxes"]) >= 2 for one in several["outcomes"])
     cell = door.admin.get(url, params={"truth": "", "predicted": "functional"}).json()["outcomes"]
     assert all(any(box["kind"] == "false" for box in one["boxes"]) for one in cell) and cell
 

@@ -24,6 +24,8 @@ __all__: list[str] = []
 SHOWN = 24  # pictures of a comparison
 # a click anywhere in the matrix tells which cell was hit
 _CELL = "(e) => { const c = e.target.closest('[data-truth]'); if (c) emit(c.dataset.truth, c.dataset.predicted); }"
+_SUBSET = "(e) => { const c = e.target.closest('[data-subset]'); if (c) emit(c.dataset.subset); }"
+_TO_GALLERY = "document.getElementById('gallery').scrollIntoView({behavior: 'smooth'})"
 
 
 @ui.page("/projects/{project_id}/evaluations/{evaluation_id}")
@@ -124,16 +126,22 @@ class EvaluationView:
             matrix = html(view.matrix(figures, t), "card stack", tag="section").props(mark("evaluation-matrix"))
             html(view.curves(figures, t), "card stack", tag="section")
         html(view.labels(figures, t), "card stack", tag="section")
-        html(view.subsets(figures, t), "card stack", tag="section")
+        subsets = html(view.subsets(figures, t), "card stack", tag="section")
         gallery = Gallery(self._page, evaluation)
         names = list(figures.labels)
 
-        async def clicked(event: GenericEventArguments) -> None:
+        async def cell(event: GenericEventArguments) -> None:
             truth, predicted = (names[int(one)] for one in event.args)
             await self._page.action(lambda: gallery.cell(truth, predicted))()
-            ui.run_javascript("document.getElementById('gallery').scrollIntoView({behavior: 'smooth'})")
+            ui.run_javascript(_TO_GALLERY)
 
-        matrix.on("click", clicked, js_handler=_CELL)
+        async def subset(event: GenericEventArguments) -> None:
+            chosen = figures.subsets[int(event.args)]
+            await self._page.action(lambda: gallery.subset(chosen))()
+            ui.run_javascript(_TO_GALLERY)
+
+        matrix.on("click", cell, js_handler=_CELL)
+        subsets.on("click", subset, js_handler=_SUBSET)
         await gallery.show()
 
     async def _stop(self, evaluation_id: str) -> None:

@@ -6,7 +6,7 @@ from html import escape
 
 from nicegui import ui
 
-from services.gateway.pages.evaluation_view import heading, picture
+from services.gateway.pages.evaluation_view import heading, picture, subset_words
 from services.gateway.pages.layout import Page, button, html, mark
 from services.gateway.upstream import ask
 from services.rpc.boardloop.trainer.v1 import trainer_pb2 as trainer
@@ -18,13 +18,14 @@ KINDS = {"classification": ("", "right", "wrong"), "detection": ("", "right", "w
 
 
 class Gallery:
-    """Asks for the outcomes that match its filter; `cell` sets the filter from the matrix."""
+    """Asks for the outcomes that match its filter; `cell` sets it from the matrix, `subset` from "Where it fails"."""
 
     def __init__(self, page: Page, evaluation: trainer.EvaluationJob) -> None:
         self._page = page
         self._evaluation = evaluation
         self._kind = "wrong" if evaluation.figures.right_images < evaluation.figures.images else ""
         self._cell: tuple[str, str] | None = None
+        self._subset: trainer.Subset | None = None
         self._wanted = STEP
         t = page.t
         detection = evaluation.figures.task == "detection"
@@ -42,6 +43,8 @@ class Gallery:
             kind=self._kind,
             truth=self._cell[0] if self._cell else None,
             predicted=self._cell[1] if self._cell else None,
+            subset_kind=self._subset.kind if self._subset else "",
+            subset_name=self._subset.name if self._subset else "",
             page_size=self._wanted,
         )
         answer = await ask(self._page.upstream.evaluations.ListOutcomes(request))
@@ -55,7 +58,12 @@ class Gallery:
 
     async def cell(self, truth: str, predicted: str) -> None:
         """Only the pictures of one cell of the matrix."""
-        self._kind, self._cell, self._wanted = "", (truth, predicted), STEP
+        self._kind, self._cell, self._subset, self._wanted = "", (truth, predicted), None, STEP
+        await self.show()
+
+    async def subset(self, subset: trainer.Subset) -> None:
+        """Only the pictures of one row of "Where it fails"."""
+        self._kind, self._cell, self._subset, self._wanted = "", None, subset, STEP
         await self.show()
 
     def _tile(self, outcome: trainer.Outcome) -> None:
@@ -89,6 +97,9 @@ class Gallery:
             if self._cell is not None:
                 truth, predicted = (name or t("evaluation.nothing") for name in self._cell)
                 html(escape(t("evaluation.cell", truth=truth, predicted=predicted)), "muted").props(mark("cell"))
+            if self._subset is not None:
+                html(" ".join(escape(word) for word in subset_words(self._subset, t)), "muted").props(mark("subset"))
+            if self._cell is not None or self._subset is not None:
                 button(t("evaluation.clear"), "ghost small", self._page.action(self._clear), test="cell-clear")
 
     def _chip(self, text: str, kind: str) -> None:
@@ -103,7 +114,7 @@ class Gallery:
         chip.on("click", self._page.action(choose))
 
     async def _clear(self) -> None:
-        self._cell = None
+        self._cell = self._subset = None
         await self.show()
 
     async def _show_more(self) -> None:

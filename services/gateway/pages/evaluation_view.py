@@ -10,7 +10,7 @@ from services.common.i18n import CATALOGUE, Translator
 from services.gateway.pages.words import label_colour, percent
 from services.rpc.boardloop.trainer.v1 import trainer_pb2 as pb
 
-__all__ = ["curves", "heading", "labels", "matrix", "notes", "picture", "stats", "subsets"]
+__all__ = ["curves", "heading", "labels", "matrix", "notes", "picture", "stats", "subset_words", "subsets"]
 
 THUMBNAIL = 256
 _MATRIX_LABELS = 30  # more do not fit a screen
@@ -124,19 +124,26 @@ def subsets(figures: pb.Evaluation, t: Translator) -> str:
     """The groups furthest below the whole."""
     heads = ("group", "support", "share", "interval", "gap")
     head = "".join(f"<th>{escape(t('evaluation.' + name))}</th>" for name in heads)
-    body = "".join(_subset_row(one, t) for one in figures.subsets[:_SUBSETS])
+    body = "".join(_subset_row(number, one, t) for number, one in enumerate(figures.subsets[:_SUBSETS]))
     table = f'<table class="data" data-testid="evaluation-subsets"><tr>{head}</tr>{body}</table>'
     more = "" if any(one.finding for one in figures.subsets) else " " + t("evaluation.no_findings")
     return f'{heading(t("evaluation.subsets"), t("evaluation.subsets_help") + more)}<div class="scroll">{table}</div>'
 
 
-def _subset_row(one: pb.Subset, t: Translator) -> str:
+def subset_words(one: pb.Subset, t: Translator) -> tuple[str, str]:
+    """Kind and name for a person, not escaped."""
     key = f"evaluation.name.{one.name}"
     name = t(key) if one.kind in ("seen", "size") and key in CATALOGUE else one.name
-    name = name or t("evaluation.uploaded")
+    return t("evaluation.kind." + one.kind), name or t("evaluation.uploaded")
+
+
+def _subset_row(number: int, one: pb.Subset, t: Translator) -> str:
+    """Carries data-subset, its number, to be clicked."""
+    kind, name = subset_words(one, t)
     mark = ' class="finding"' if one.finding else ""
     return (
-        f'<tr{mark}><td><span class="faint">{escape(t("evaluation.kind." + one.kind))}</span> {escape(name)}</td>'
+        f'<tr{mark}><td><button type="button" class="row-link" data-subset="{number}">'
+        f'<span class="faint">{escape(kind)}</span> {escape(name)}</button></td>'
         f"<td>{one.count}</td><td>{percent(one.share)}</td><td>{percent(one.low)} – {percent(one.high)}</td>"
         f"<td>{one.gap * 100:+.1f}</td></tr>"
     )

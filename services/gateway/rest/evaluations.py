@@ -210,6 +210,8 @@ async def list_outcomes(
     kind: Kind = "",
     truth: Annotated[str | None, Query(max_length=64, description="pictures where this label …")] = None,
     predicted: Annotated[str | None, Query(max_length=64, description="… got this answer")] = None,
+    subset_kind: Annotated[str, Query(max_length=16, description="pictures of a subset of the figures …")] = "",
+    subset_name: Annotated[str, Query(max_length=64, description="… by its name")] = "",
     page_size: Annotated[int, Query(ge=1, le=500)] = 60,
     page_token: Annotated[str, Query(max_length=32)] = "",
 ) -> OutcomePage:
@@ -218,6 +220,8 @@ async def list_outcomes(
         kind=kind,
         truth=truth,
         predicted=predicted,
+        subset_kind=subset_kind,
+        subset_name=subset_name,
         page_size=page_size,
         page_token=page_token,
     )

@@ -9,6 +9,7 @@ from services.common.errors import InvalidInput
 from services.trainer.detection import Box
 from services.trainer.evaluation.answers import Answers, Facts
 from services.trainer.evaluation.matching import Match
+from services.trainer.evaluation.subsets import Group, cases_of_classified, cases_of_detected, groups_of
 from services.trainer.evaluation.summary import matches
 
 __all__ = ["KINDS", "Outcome", "OutcomeBox", "Wanted", "outcomes"]
@@ -30,7 +31,10 @@ class OutcomeBox:
 
 @dataclass(frozen=True)
 class Outcome:
-    """`truth`, `predicted`: of a classification; `confidence`: of the answer, or of the surest wrong box."""
+    """`truth`, `predicted`: of a classification; `confidence`: of the answer, or of the surest wrong box.
+
+    `groups`: the subsets, (kind, name), that the picture or an object on it belongs to.
+    """
 
     facts: Facts
     right: bool
@@ -38,6 +42,7 @@ class Outcome:
     predicted: str
     confidence: float
     boxes: tuple[OutcomeBox, ...] = ()
+    groups: frozenset[Group] = frozenset()
 
     def pairs(self) -> set[tuple[str, str]]:
         """The cells of the confusion matrix that the picture is in."""
@@ -46,11 +51,15 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Wanted:
-    """A filter; None takes every label, "" of a detection means nothing there, or nothing found."""
+    """A filter; None takes every label, "" of a detection means nothing there, or nothing found.
+
+    `subset`: (kind, name) of a Subset.
+    """
 
     kind: str = ""
     truth: str | None = None
     predicted: str | None = None
+    subset: Group | None = None
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
@@ -62,7 +71,7 @@ class Wanted:
             )
 
     def takes(self, outcome: Outcome) -> bool:
-        if not self._takes_kind(outcome):
+        if not self._takes_kind(outcome) or (self.subset is not None and self.subset not in outcome.groups):
             return False
         wanted = (self.truth, self.predicted)
         if wanted == (None, None):
@@ -86,23 +95,34 @@ def outcomes(answers: Answers, confidence: float = 0.0) -> list[Outcome]:
 
 
 def _classified(answers: Answers) -> list[Outcome]:
-    names = answers.labels
+    names, groups = answers.labels, groups_of(cases_of_classified(answers))
     return [
-        Outcome(one.facts, one.truth == one.predicted, names[one.truth], names[one.predicted], one.confidence)
+        Outcome(
+            one.facts,
+            one.truth == one.predicted,
+            names[one.truth],
+            names[one.predicted],
+            one.confidence,
+            groups=groups[one.facts.capture_id],
+        )
         for one in answers.classified()
     ]
 
 
 def _detected(answers: Answers, confidence: float) -> list[Outcome]:
-    pictures = zip(answers.detected(), matches(answers, confidence), strict=True)
-    return [_of_detection(picture.facts, matched, answers.labels) for picture, matched in pictures]
+    matched = matches(answers, confidence)
+    groups = groups_of(cases_of_detected(answers, matched))
+    return [
+        _of_detection(picture.facts, each, answers.labels, groups.get(picture.facts.capture_id, frozenset()))
+        for picture, each in zip(answers.detected(), matched, strict=True)
+    ]
 
 
-def _of_detection(facts: Facts, matched: Sequence[Match], labels: Sequence[str]) -> Outcome:
+def _of_detection(facts: Facts, matched: Sequence[Match], labels: Sequence[str], groups: frozenset[Group]) -> Outcome:
     boxes = tuple(_box(one, labels) for one in matched)
     errors = [box.confidence for box in boxes if box.kind != "found"]
     surest = max(errors or [box.confidence for box in boxes], default=0.0)
-    return Outcome(facts, not errors, "", "", surest, boxes)
+    return Outcome(facts, not errors, "", "", surest, boxes, groups)
 
 
 def _box(one: Match, labels: Sequence[str]) -> OutcomeBox:

@@ -110,6 +110,7 @@ class EvaluationService(trainer_pb2_grpc.EvaluationServiceServicer):
             request.kind,
             request.truth if request.HasField("truth") else None,
             request.predicted if request.HasField("predicted") else None,
+            (request.subset_kind, request.subset_name) if request.subset_kind else None,
         )
         begin, size = _page(request.page_token, request.page_size)
         found = [one for one in self._outcomes(request.evaluation_id) if wanted.takes(one)]

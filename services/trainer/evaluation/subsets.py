@@ -20,8 +20,9 @@ import numpy as np
 from services.trainer.evaluation.answers import Answers, Classified, Detected
 from services.trainer.evaluation.matching import Match
 
-__all__ = ["Case", "Subset", "cases_of_classified", "cases_of_detected", "failing", "wilson"]
+__all__ = ["Case", "Group", "Subset", "cases_of_classified", "cases_of_detected", "failing", "groups_of", "wilson"]
 
+Group = tuple[str, str]  # kind and name of a subset
 _CONFIDENCE = 0.95
 _BANDS = 4
 SMALL, MEDIUM = 32**2, 96**2  # square pixels: COCO's areas
@@ -33,6 +34,7 @@ class Case(NamedTuple):
 
     groups: dict[str, str]
     right: bool
+    capture_id: str = ""
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,11 @@ def cases_of_classified(answers: Answers) -> list[Case]:
     """One a picture."""
     pictures = answers.classified()
     return [
-        Case(groups | {"label": answers.labels[picture.truth]}, picture.predicted == picture.truth)
+        Case(
+            groups | {"label": answers.labels[picture.truth]},
+            picture.predicted == picture.truth,
+            picture.facts.capture_id,
+        )
         for picture, groups in zip(pictures, _of_pictures(pictures), strict=True)
     ]
 
@@ -102,11 +108,20 @@ def cases_of_detected(answers: Answers, matches: Sequence[Sequence[Match]]) -> l
                 "size": _size_name(picture, one),
             },
             one.kind == "found",
+            picture.facts.capture_id,
         )
         for picture, groups, found in zip(pictures, _of_pictures(pictures), matches, strict=True)
         for one in found
         if one.truth is not None
     ]
+
+
+def groups_of(cases: Sequence[Case]) -> dict[str, frozenset[Group]]:
+    """The subsets, (kind, name), of each capture; of a detection those of all its objects."""
+    found: dict[str, set[Group]] = defaultdict(set)
+    for case in cases:
+        found[case.capture_id] |= set(case.groups.items())
+    return {capture_id: frozenset(groups) for capture_id, groups in found.items()}
 
 
 def _of_pictures(pictures: Sequence[Classified | Detected]) -> Iterable[dict[str, str]]:

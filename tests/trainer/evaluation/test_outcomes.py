@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from services.common.errors import InvalidInput
@@ -15,7 +17,7 @@ SCENES = boxes(
 )
 
 
-def names(found: list[Outcome], **wanted: str) -> list[str]:
+def names(found: list[Outcome], **wanted: Any) -> list[str]:
     return [one.facts.capture_id for one in found if Wanted(**wanted).takes(one)]
 
 
@@ -48,6 +50,14 @@ def test_a_cell_of_the_confusion_matrix_filters() -> None:
 )
 def test_a_kind_filters(kind: str, captures: list[str]) -> None:
     assert sorted(names(outcomes(SCENES, 0.5), kind=kind)) == sorted(captures)
+
+
+def test_a_subset_filters() -> None:
+    found = outcomes(SCENES, 0.5)
+    assert sorted(names(found, subset=("count", "2–3"))) == ["mixed"]
+    assert sorted(names(found, subset=("label", "cat"))) == ["found", "missed"]
+    assert names(found, subset=("label", "cat"), kind="wrong") == ["missed"]
+    assert names(outcomes(classified((0, (0.6, 0.4)), (1, (0.7, 0.3)))), subset=("label", "dog")) == ["c1"]
 
 
 def test_an_unknown_kind_is_refused() -> None:
