@@ -7,7 +7,7 @@ from typing import cast, get_args
 from services.common.errors import InvalidInput
 from services.rpc.boardloop.collector.v1 import collector_pb2
 from services.rpc.boardloop.trainer.v1 import trainer_pb2 as pb
-from services.trainer.config import Backbone, TrainingConfig
+from services.trainer.config import Backbone, TrainingConfig, default_head
 from services.trainer.estimate import Estimate, check_fits, estimate
 from services.trainer.parameters import DEFAULT_TARGET
 from services.trainer.proposals import Proposal, propose
@@ -41,7 +41,8 @@ def network_estimate(request: pb.EstimateNetworkRequest) -> pb.EstimateNetworkRe
         raise _wrong("input_width", words, f"Take sides of {SMALLEST} to {LARGEST} pixels, multiples of {STEP}.")
     labels, target = _labels(request.labels, request.task), request.target or DEFAULT_TARGET
     known_backbone = cast(Backbone, backbone)
-    found = estimate(known_backbone, width, height, labels, target, request.task == DETECTION)
+    head = default_head("detection" if request.task == DETECTION else "classification")
+    found = estimate(known_backbone, width, height, labels, target, head)
     return pb.EstimateNetworkResponse(estimate=_estimate(found, backbone, width, height, target))
 
 
@@ -52,10 +53,9 @@ def check_network(parameters: pb.TrainingParameters, version: collector_pb2.Data
 
 def estimate_of(parameters: pb.TrainingParameters, version: collector_pb2.DatasetVersion) -> Estimate:
     """Of the network that a training with these (resolved) parameters makes."""
-    detection = version.task == collector_pb2.TASK_DETECTION
     width, height = parameters.input_size, parameters.input_height or parameters.input_size
     backbone = cast(Backbone, parameters.backbone)
-    return estimate(backbone, width, height, used_labels(version), parameters.target, detection)
+    return estimate(backbone, width, height, used_labels(version), parameters.target, parameters.head)
 
 
 def estimate_message(found: Estimate, parameters: pb.TrainingParameters) -> pb.NetworkEstimate:

@@ -7,25 +7,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from services.trainer.backbones import BACKBONES
+from services.trainer.backbones import BACKBONES, STRIDE
 from services.trainer.backbones.mobilenet_v1 import MobileNetV1
 from services.trainer.config import Backbone
-from services.trainer.detection import Detection, Truth
-from services.trainer.detection.anchor_free import decode_anchor_free
+from services.trainer.detection import Truth
 from services.trainer.detection_loop import DetectionTraining, Images, Progress, fit_detector
-from services.trainer.detector import EVALUATION_NMS, EVALUATION_THRESHOLD
+from services.trainer.detector import NECK
 from services.trainer.graph import Graph
 from services.trainer.heads.anchor_free import AnchorFreeHead
 from services.trainer.heads.anchor_free_loss import anchor_free_loss
 from services.trainer.model import input_spec, load_imagenet
 from services.trainer.weights import PretrainedBackbone
 
-__all__ = ["AnchorFreeDetector", "anchor_free_graph", "found", "train_anchor_free"]
+__all__ = ["AnchorFreeDetector", "anchor_free_graph", "train_anchor_free"]
 
 _BLOCKS = 11  # of MobileNetV1's 13: those before its last stride
 
@@ -33,15 +30,20 @@ _BLOCKS = 11  # of MobileNetV1's 13: those before its last stride
 class AnchorFreeDetector(nn.Module):
     """Normalised images (n, 3, h, w) to the map (n, 5 + classes, h/stride, w/stride) of its backbone's stride."""
 
-    def __init__(self, backbone: Backbone, classes: int, neck: int) -> None:
+    def __init__(self, backbone: Backbone, classes: int, neck: int = NECK) -> None:
         super().__init__()
-        whole = BACKBONES[backbone]()
-        self.backbone = MobileNetV1(whole.alpha, _BLOCKS) if isinstance(whole, MobileNetV1) else whole
+        self.backbone = BACKBONES[backbone]()
+        if isinstance(self.backbone, MobileNetV1) and self.backbone.stride == STRIDE:
+            self.backbone = MobileNetV1(self.backbone.alpha, _BLOCKS)
         self.head = AnchorFreeHead(self.backbone.channels, classes, neck, self.backbone.activation)
 
     def forward(self, x: Tensor) -> Tensor:
         last: Tensor = self.head(self.backbone(x))
         return last
+
+    def load_pretrained(self, weights: PretrainedBackbone) -> None:
+        """Start the backbone from ImageNet weights; errors as in `load_imagenet`."""
+        load_imagenet(self.backbone, weights)
 
 
 def anchor_free_graph(
@@ -50,17 +52,6 @@ def anchor_free_graph(
     """The trained network for the converters; it puts out the map."""
     layers = (*model.backbone.graph_layers(), *model.head.graph_layers())
     return Graph(name, input_spec(height, width), layers, labels, head="anchor_free")
-
-
-def found(
-    outputs: npt.NDArray[np.float32],
-    graph: Graph,
-    threshold: float = EVALUATION_THRESHOLD,
-    nms: float = EVALUATION_NMS,
-) -> list[list[Detection]]:
-    """What the network's outputs (n, values), float or simulated, say of each picture."""
-    _, h, w = graph.shapes()[-1]
-    return decode_anchor_free(outputs, (h, w), len(graph.labels), threshold, nms)
 
 
 def train_anchor_free(
@@ -75,5 +66,5 @@ def train_anchor_free(
     torch.manual_seed(training.seed)
     model = AnchorFreeDetector(training.backbone, classes, training.neck)
     if weights is not None:
-        load_imagenet(model.backbone, weights)
+        model.load_pretrained(weights)
     return fit_detector(model, anchor_free_loss, images, truths, training, tell)

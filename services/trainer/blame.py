@@ -58,7 +58,7 @@ def _probe(
     """The layer nearest the middle between `low` and `high` that can end a network; its ratio goes into `probed`."""
     middle = (low + high) // 2
     for index in sorted(range(low + 1, high), key=lambda one: abs(one - middle)):
-        part = replace(graph, layers=graph.layers[: index + 1], labels=(), anchors=())
+        part = replace(graph, layers=graph.layers[: index + 1], labels=(), anchors=(), head="")
         try:
             model = convert(part, target, calibration, options)
             images = calibration[:_IMAGES]

@@ -9,10 +9,14 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from services.common.errors import InvalidInput
 from services.trainer.augmentation.changes import Changes
 
-__all__ = ["DETECTION_DEFAULTS", "HEADS", "Backbone", "Task", "TrainingConfig", "field_faults", "parse_config"]
+__all__ = [
+    "DETECTION_DEFAULTS", "HEADS", "Backbone", "Task", "TrainingConfig", "default_head", "field_faults", "parse_config",
+]  # fmt: skip
 
 Task = Literal["classification", "detection"]
-HEADS: dict[str, Task] = {"classifier": "classification", "yolo2": "detection"}  # the first of a task is its default
+HEADS: dict[str, Task] = {  # the first of a task is its default
+    "classifier": "classification", "yolo2": "detection", "anchor_free": "detection",
+}  # fmt: skip
 # where a detector does better with another value than TrainingConfig's own (bench/scene_detector.py)
 DETECTION_DEFAULTS: dict[str, float] = {
     "learning_rate": 2e-3, "weight_decay": 0.02, "rotate": 0.0, "shift": 0.15, "zoom": 0.35, "brightness": 0.2,
@@ -33,7 +37,7 @@ class TrainingConfig(Changes):
     """Parameters of a training; docs/training.md has a sentence on each for the person who sets them."""
 
     backbone: Backbone = "mobilenet_v1_0.5"
-    head: Literal["classifier", "yolo2"] = "classifier"
+    head: Literal["classifier", "yolo2", "anchor_free"] = "classifier"
     input_size: int = Field(default=128, ge=96, le=320, multiple_of=32)
     input_height: int = Field(default=0, ge=0, le=320, multiple_of=32)
     weights: str = ""
@@ -86,6 +90,11 @@ class TrainingConfig(Changes):
         if self.workers > 1 and self.batch_size < 2 * self.workers:
             raise ValueError(f"batch_size {self.batch_size} is less than two pictures a worker of {self.workers}")
         return self
+
+
+def default_head(task: Task) -> str:
+    """Of a training that names none."""
+    return next(head for head, its in HEADS.items() if its == task)
 
 
 def parse_config(text: str) -> TrainingConfig:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from services.common.errors import InvalidInput
 from services.trainer.backbones import BACKBONES
 from services.trainer.config import Backbone
-from services.trainer.detection import Detection, decode
+from services.trainer.detection import Detection, DetectorMap
 from services.trainer.graph import Graph
 from services.trainer.heads.yolo2 import Yolo2Head
 from services.trainer.model import input_spec, load_imagenet
@@ -70,9 +70,9 @@ def detections(
     threshold: float = EVALUATION_THRESHOLD,
     nms: float = EVALUATION_NMS,
 ) -> list[list[Detection]]:
-    """What a detector's outputs (n, values), float or simulated, say of each picture."""
+    """What the outputs (n, values) of a detector, float or simulated, say of each picture."""
     _, h, w = graph.shapes()[-1]
-    return decode(outputs, (h, w), graph.anchors, len(graph.labels), threshold, nms)
+    return DetectorMap(graph.kind, len(graph.labels), graph.anchors).found(outputs, (h, w), threshold, nms)
 
 
 def save_detector(path: Path, model: Detector) -> None:

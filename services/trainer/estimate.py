@@ -12,10 +12,10 @@ from functools import lru_cache
 
 from services.common.errors import BoardloopError, UnsupportedModel
 from services.trainer.choices import check_target
-from services.trainer.config import Backbone
-from services.trainer.convert import TARGETS
+from services.trainer.config import Backbone, TrainingConfig
+from services.trainer.convert import TARGETS, check_head
 from services.trainer.convert.contract import Footprint
-from services.trainer.graph import Graph, Layer
+from services.trainer.graph import Graph, Head, Layer
 
 __all__ = ["Estimate", "check_fits", "estimate", "untrained"]
 
@@ -52,11 +52,11 @@ class Estimate:
 
 
 def estimate(
-    backbone: Backbone, width: int, height: int, labels: tuple[str, ...], target: str, detection: bool = False
+    backbone: Backbone, width: int, height: int, labels: tuple[str, ...], target: str, head: str = "classifier"
 ) -> Estimate:
-    """InvalidInput for an unknown target. `width` and `height` in pixels, multiples of 32."""
+    """InvalidInput for an unknown target. `width` and `height` in pixels, multiples of 32; `head`: of config.HEADS."""
     check_target(target)
-    return _estimate(backbone, width, height, labels, target, detection)
+    return _estimate(backbone, width, height, labels, target, head)
 
 
 def check_fits(found: Estimate, target: str, allow_oversize: bool) -> None:
@@ -71,15 +71,14 @@ def check_fits(found: Estimate, target: str, allow_oversize: bool) -> None:
 
 
 @lru_cache(maxsize=_KEPT_ESTIMATES)
-def _estimate(
-    backbone: Backbone, width: int, height: int, labels: tuple[str, ...], target: str, detection: bool
-) -> Estimate:
-    graph = untrained(backbone, width, height, labels, detection)
+def _estimate(backbone: Backbone, width: int, height: int, labels: tuple[str, ...], target: str, head: str) -> Estimate:
+    graph = untrained(backbone, width, height, labels, head)
     size = graph.parameters(), graph.multiply_adds()
     footprint = TARGETS[target].footprint
     if footprint is None:
         return Estimate(*size, unknown=f"The target {target} tells its sizes only of a converted file.")
     try:
+        check_head(head, target)
         found = footprint(graph)
     except UnsupportedModel as error:
         return Estimate(*size, refusal=str(error), layer=error.metadata.get("layer", ""))
@@ -89,23 +88,23 @@ def _estimate(
     return Estimate(*size, *sizes, found.too_large, oversize=bool(found.too_large))
 
 
-def untrained(backbone: Backbone, width: int, height: int, labels: tuple[str, ...], detection: bool = False) -> Graph:
-    """A classifier or a YOLOv2 detector with random weights."""
+def untrained(backbone: Backbone, width: int, height: int, labels: tuple[str, ...], head: str = "classifier") -> Graph:
+    """A classifier or a detector with random weights; `head`: a name of services.trainer.config.HEADS."""
     from services.trainer.model import input_spec
 
-    layers = _layers(backbone, len(labels), detection)
-    anchors = ANCHORS if detection else ()
-    name = "detector" if detection else "classifier"
-    return Graph(name, input_spec(height, width), layers, labels, anchors)
+    layers = _layers(backbone, len(labels), head)
+    anchors = ANCHORS if head == "yolo2" else ()
+    name = "classifier" if head == "classifier" else "detector"
+    own: Head = "anchor_free" if head == "anchor_free" else ""
+    return Graph(name, input_spec(height, width), layers, labels, anchors, own)
 
 
 @lru_cache(maxsize=_KEPT_NETWORKS)
-def _layers(backbone: Backbone, classes: int, detection: bool) -> tuple[Layer, ...]:
-    from services.trainer.detector import Detector
-    from services.trainer.model import Classifier
+def _layers(backbone: Backbone, classes: int, head: str) -> tuple[Layer, ...]:
+    from services.trainer.networks import build
 
-    model = Detector(backbone, classes, ANCHORS) if detection else Classifier(backbone, classes)
-    model.eval()
+    config = TrainingConfig.model_validate({"backbone": backbone, "head": head})
+    model = build(config, classes, ANCHORS).eval()
     return (*model.backbone.graph_layers(), *model.head.graph_layers())
 
 

@@ -1,4 +1,4 @@
-"""Fidelity of a YOLOv2 detector: its last map decoded as the boards decode it, float beside converted.
+"""Fidelity of a detector: its last map decoded as the boards decode it, float beside converted.
 
 An answer is what a board would show: the objects surer than one half. Two answers are the same when they pair off into
 objects of one label that overlap by half or more (IoU). Average precision takes everything that was found.

@@ -33,6 +33,7 @@ __all__ = [
     "Graph",
     "Head",
     "InputSpec",
+    "Kind",
     "Layer",
     "MaxPool",
     "Softmax",
@@ -44,6 +45,7 @@ __all__ = [
 Array = npt.NDArray[np.float32]
 Images = npt.NDArray[np.uint8]
 Shape = tuple[int, ...]
+Kind = Literal["classifier", "yolo2", "anchor_free"]
 Head = Literal["", "anchor_free"]  # "": what `anchors` say, YOLOv2 or a classifier
 
 IMAGE = "image"  # the name under which a layer's `source` means the normalised image
@@ -178,6 +180,11 @@ class Graph:
     labels: tuple[str, ...] = ()
     anchors: tuple[tuple[float, float], ...] = ()
     head: Head = ""
+
+    @property
+    def kind(self) -> Kind:
+        """What its outputs are, by the name of the head in services.trainer.config.HEADS."""
+        return self.head or ("yolo2" if self.anchors else "classifier")
 
     def wiring(self) -> list[tuple[int, ...]]:
         """For every layer the indices of the layers it reads, in order; -1 is the image.

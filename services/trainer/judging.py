@@ -36,7 +36,7 @@ class Judge(Protocol):
 
 def judge_of(graph: Graph, items: Sequence[Item]) -> Judge:
     """For the network's own task."""
-    return _Detections(graph, items) if graph.anchors else _Labels(graph, items)
+    return _Labels(graph, items) if graph.kind == "classifier" else _Detections(graph, items)
 
 
 class _Labels:

@@ -11,7 +11,7 @@ from google.protobuf.json_format import ParseDict
 from services.common.rpc import to_timestamp
 from services.rpc.boardloop.trainer.v1 import trainer_pb2
 from services.trainer.choices import MAX_ACCURACY_DROP
-from services.trainer.config import HEADS, TrainingConfig
+from services.trainer.config import TrainingConfig
 from services.trainer.detection_evaluation import DetectionEvaluation, parsed_evaluation
 from services.trainer.models import Job, JobEpoch, Model, ModelFile
 from services.trainer.packages import kinds
@@ -46,7 +46,6 @@ def job_message(job: Job, log: Sequence[str] = (), queue: Sequence[str] = ()) ->
 
 
 def model_message(model: Model) -> trainer_pb2.Model:
-    head = model.parameters.get("head", TrainingConfig().head)  # older versions had one head
     return trainer_pb2.Model(
         id=model.id,
         project_id=model.project_id,
@@ -60,8 +59,8 @@ def model_message(model: Model) -> trainer_pb2.Model:
         files=[file_message(file) for file in model.files],
         weights_source=model.weights_source,
         created_at=to_timestamp(model.created_at),
-        task=HEADS[head],
-        head=head,
+        task=model.task,
+        head=model.head,
         anchors=[side for anchor in model.anchors for side in anchor],
         input_height=model.input_height,
     )

@@ -17,6 +17,7 @@ from sqlalchemy import JSON, BigInteger, Boolean, Float, ForeignKey, Index, Inte
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
 from services.common.database import UtcDateTime
+from services.trainer.config import HEADS, Task, TrainingConfig
 
 __all__ = ["Base", "EvaluationRun", "Job", "JobEpoch", "JobLine", "Model", "ModelFile"]
 
@@ -99,6 +100,15 @@ class Model(Base):
     files: Mapped[list[ModelFile]] = relationship(
         order_by="ModelFile.target", cascade="all, delete-orphan", lazy="selectin"
     )
+
+    @property
+    def head(self) -> str:
+        """A name of services.trainer.config.HEADS; older versions had one head."""
+        return str((self.parameters or {}).get("head") or TrainingConfig().head)
+
+    @property
+    def task(self) -> Task:
+        return HEADS[self.head]
 
     @property
     def input_height(self) -> int:

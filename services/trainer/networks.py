@@ -1,7 +1,8 @@
 """A network for every head: how it is built from a configuration, and its graph for the converters.
 
-"classifier"  services.trainer.model.Classifier     logits (n, classes)
-"yolo2"       services.trainer.detector.Detector    the map (n, anchors*(5 + classes), h/32, w/32)
+"classifier"   services.trainer.model.Classifier                logits (n, classes)
+"yolo2"        services.trainer.detector.Detector               the map (n, anchors*(5 + classes), h/32, w/32)
+"anchor_free"  services.trainer.anchor_free.AnchorFreeDetector  the map (n, 5 + classes, h/16, w/16) or that of 32
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from services.trainer.anchor_free import AnchorFreeDetector, anchor_free_graph
 from services.trainer.backbones import STRIDE
 from services.trainer.config import TrainingConfig
 from services.trainer.detector import Detector, detector_graph
@@ -22,7 +24,7 @@ from services.trainer.pictures import Pictures
 
 __all__ = ["Anchors", "Network", "anchors_of", "build", "graph_of", "grid_of", "predict"]
 
-Network = Classifier | Detector
+Network = Classifier | Detector | AnchorFreeDetector
 Anchors = Sequence[tuple[float, float]]  # width, height in cells of the last map
 
 
@@ -34,6 +36,7 @@ class _Head:
 _HEADS = {
     "classifier": _Head(lambda config, classes, anchors: Classifier(config.backbone, classes, config.dropout)),
     "yolo2": _Head(lambda config, classes, anchors: Detector(config.backbone, classes, tuple(anchors))),
+    "anchor_free": _Head(lambda config, classes, anchors: AnchorFreeDetector(config.backbone, classes)),
 }
 
 
@@ -48,7 +51,7 @@ def anchors_of(model: Network) -> tuple[tuple[float, float], ...]:
 
 
 def grid_of(config: TrainingConfig) -> tuple[int, int]:
-    """(h, w) of the last map."""
+    """(h, w) of a yolo2's last map."""
     return config.height // STRIDE, config.input_size // STRIDE
 
 
@@ -56,6 +59,8 @@ def graph_of(model: Network, config: TrainingConfig, labels: tuple[str, ...], na
     """The trained network for the converters; it puts out logits, or the map that the boards decode."""
     if isinstance(model, Detector):
         return detector_graph(model, labels, config.height, config.input_size, name or "detector")
+    if isinstance(model, AnchorFreeDetector):
+        return anchor_free_graph(model, labels, config.height, config.input_size, name or "detector")
     return to_graph(model, labels, config.input_size, config.height, name or "classifier")
 
 

@@ -12,7 +12,8 @@ from services.common.errors import InvalidInput
 from services.rpc.boardloop.trainer.v1 import trainer_pb2
 from services.trainer.augmentation.changes import Changes
 from services.trainer.choices import Choices, check_target
-from services.trainer.config import DETECTION_DEFAULTS, HEADS, Task, TrainingConfig, field_faults
+from services.trainer.config import DETECTION_DEFAULTS, HEADS, Task, TrainingConfig, default_head, field_faults
+from services.trainer.convert import check_head
 from services.trainer.models import Model
 from services.trainer.quantisation import check_tunable
 from services.trainer.settings import TrainerSettings
@@ -76,14 +77,20 @@ def resolved(
     parameters.weights = asked.weights or IMAGENET
     parameters.target = asked.target or DEFAULT_TARGET
     parameters.max_accuracy_drop = choices(asked).max_accuracy_drop
-    parameters.head = asked.head or next(head for head, its in HEADS.items() if its == task)
+    parameters.head = asked.head or _usual_head(start, task)
     for name, value in settings(config(parameters, "", 0, default)).items():
         setattr(parameters, name, value)
     check_weights(parameters.weights, trainer)
     _check_task(parameters, task)
     _check_fit(parameters, start)
     check_target(parameters.target)
+    check_head(parameters.head, parameters.target)
     return parameters
+
+
+def _usual_head(start: Model | None, task: Task) -> str:
+    """That of the model to go on from, if it is of this task; else the task's first."""
+    return start.head if start and start.task == task else default_head(task)
 
 
 def settings(config: TrainingConfig) -> dict[str, Any]:

@@ -13,9 +13,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from services.trainer.backbones import STRIDE
 from services.trainer.convert import simulator
-from services.trainer.detection import Detection, decode
+from services.trainer.detection import Detection, DetectorMap
 from services.trainer.detection_evaluation import SHOWN
 from services.trainer.evaluate import softmax
 from services.trainer.imaging import to_input
@@ -56,11 +55,11 @@ class Predictor:
         digest = self._registry.file(model_id, target).sha256 if target else str(model.created_at)
         with self._lock:
             outputs = self._network(model_id, target, digest)(pixels[None])
-        if not model.anchors:
+        if model.task == "classification":
             return Answer(outputs[0].tolist(), softmax(outputs)[0].tolist())
-        cells = model.input_height // STRIDE, model.input_size // STRIDE
-        anchors = [(w, h) for w, h in model.anchors]
-        return Answer(objects=decode(outputs, cells, anchors, len(model.labels), SHOWN)[0])
+        told = DetectorMap(model.head, len(model.labels), [(w, h) for w, h in model.anchors])
+        cells = told.grid(outputs.shape[1], model.input_size, model.input_height)
+        return Answer(objects=told.found(outputs, cells, SHOWN)[0])
 
     def _network(self, model_id: str, target: str, digest: str) -> Network:
         """A model that was converted or trained again has another digest and is loaded anew."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import get_args
 
 from services.trainer.choices import check_target
-from services.trainer.config import Backbone
+from services.trainer.config import Backbone, default_head
 from services.trainer.convert import TARGETS
 from services.trainer.estimate import Estimate, estimate
 from services.trainer.parameters import PRETRAINED_BACKBONES
@@ -72,8 +72,9 @@ class _Candidate:
 def propose(target: str, labels: tuple[str, ...], detection: bool = False, pictures: int = 0) -> list[Proposal]:
     """The recommended one first, then by expected use, those refused last. InvalidInput for an unknown target."""
     check_target(target)
+    head = default_head("detection" if detection else "classification")
     found = [
-        _candidate(*one, estimate(*one, labels, target, detection), TARGETS[target].board_type, pictures, detection)
+        _candidate(*one, estimate(*one, labels, target, head), TARGETS[target].board_type, pictures, detection)
         for one in _combinations(target)
     ]
     ordered = sorted(found, key=lambda one: -one.score)

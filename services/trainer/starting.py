@@ -3,7 +3,8 @@
 TrainingConfig.weights   ""                 random
                          a TF-slim graph    the backbone (services.trainer.weights)
                          a checkpoint, .pt  the backbone, and the head's row of every label that both have; of a
-                                            detector also the neck and the anchors; of another head the backbone alone
+                                            detector also the neck and the anchors; of another head the backbone
+                                            alone, as far as both are alike
 """
 
 from __future__ import annotations
@@ -62,8 +63,9 @@ def _go_on(model: Network, config: TrainingConfig, labels: tuple[str, ...], path
             f"The model to go on from is a {trained.config.backbone}, the backbone is {config.backbone}.",
             fix=f"Choose the backbone {trained.config.backbone}.",
         )
-    model.backbone.load_state_dict(trained.model.backbone.state_dict())
-    if trained.config.head != config.head:
+    alike = trained.config.head == config.head  # an anchor-free network may be shorter: what both have goes over
+    model.backbone.load_state_dict(trained.model.backbone.state_dict(), strict=alike)
+    if not alike:
         return f"from the features of a trained {trained.config.head}"
     rows = [(labels.index(label), trained.labels.index(label)) for label in labels if label in trained.labels]
     model.head.take(trained.model.head, rows)  # type: ignore[arg-type]

@@ -8,13 +8,14 @@ import pytest
 import torch
 
 from services.common.errors import UnsupportedModel
-from services.trainer.anchor_free import AnchorFreeDetector, anchor_free_graph, found, train_anchor_free
+from services.trainer.anchor_free import AnchorFreeDetector, anchor_free_graph, train_anchor_free
 from services.trainer.convert import TARGETS, convert, simulator
 from services.trainer.convert.ncnn.archive import Archive
 from services.trainer.convert.onnx_file.read import from_onnx
 from services.trainer.detection import average_precision
 from services.trainer.detection_augment import DetectionAugment
 from services.trainer.detection_loop import DetectionTraining
+from services.trainer.detector import detections
 from services.trainer.graph import Graph
 from tests.trainer.detection.drawn import LABELS, drawn_scenes
 
@@ -46,7 +47,7 @@ def test_the_files_say_what_their_map_is() -> None:
 
 
 def map50(outputs: np.ndarray) -> float:
-    return average_precision(found(outputs, trained()), drawn_scenes(40, SIZE, seed=1)[1], LABELS).map50
+    return average_precision(detections(outputs, trained()), drawn_scenes(40, SIZE, seed=1)[1], LABELS).map50
 
 
 @pytest.mark.parametrize(("target", "loss"), [("web-onnx", 0.01), ("linux-ncnn-fp16", 0.03), ("linux-ncnn-int8", 0.1)])

@@ -14,24 +14,24 @@ from services.trainer.estimate import check_fits, estimate, untrained
 
 LABELS = ("cat", "dog", "bird")
 FAST = ConvertOptions(bias_correction=False, allow_oversize=True)
-CASES: list[tuple[Backbone, int, int, bool]] = [
-    ("tiny_cnn", 128, 128, False),
-    ("mobilenet_v1_0.25", 160, 128, True),
-    ("mobilenet_v2_0.35", 128, 128, False),
-    ("darknet_slim_0.5", 128, 128, False),
+CASES: list[tuple[Backbone, int, int, str]] = [
+    ("tiny_cnn", 128, 128, "classifier"),
+    ("mobilenet_v1_0.25", 160, 128, "yolo2"),
+    ("mobilenet_v2_0.35", 128, 128, "classifier"),
+    ("darknet_slim_0.5", 128, 128, "classifier"),
 ]
 V3 = "k210-kmodel-v3"
 
 
 @pytest.mark.parametrize("target", TARGETS)
-@pytest.mark.parametrize(("backbone", "width", "height", "detection"), CASES, ids=lambda value: str(value))
+@pytest.mark.parametrize(("backbone", "width", "height", "head"), CASES, ids=lambda value: str(value))
 def test_the_estimate_is_the_size_of_the_converted_file(
-    target: str, backbone: Backbone, width: int, height: int, detection: bool
+    target: str, backbone: Backbone, width: int, height: int, head: str
 ) -> None:
     if "kmodel-v5" in target and (backbone != "tiny_cnn" or not is_installed("1.9") or not is_installed("1.1")):
         pytest.skip("nncase takes seconds for each: one network is enough")
-    found = estimate(backbone, width, height, LABELS, target, detection)
-    graph = untrained(backbone, width, height, LABELS, detection)
+    found = estimate(backbone, width, height, LABELS, target, head)
+    graph = untrained(backbone, width, height, LABELS, head)
     images = np.random.default_rng(0).integers(0, 256, (4, 3, height, width), dtype=np.uint8)
     if found.refusal:
         with pytest.raises(UnsupportedModel) as refused:
@@ -67,9 +67,9 @@ def test_an_unknown_target_is_refused() -> None:
 
 def test_a_k210_runs_the_shape_of_its_camera() -> None:
     images = np.random.default_rng(0).integers(0, 256, (4, 3, 224, 320), dtype=np.uint8)
-    for detection in (False, True):
-        graph = untrained("mobilenet_v1_0.25", 320, 224, LABELS, detection)
+    for head in ("classifier", "yolo2"):
+        graph = untrained("mobilenet_v1_0.25", 320, 224, LABELS, head)
         model = convert(graph, V3, images, FAST)
         chip = simulator(V3, model.data)
         assert chip.input_shape == (3, 224, 320)
-        assert chip.run(images[:1]).shape == (1, 5 * 8 * 7 * 10 if detection else 3)
+        assert chip.run(images[:1]).shape == (1, 5 * 8 * 7 * 10 if head == "yolo2" else 3)

@@ -34,7 +34,7 @@ SIZES = {
     f"{width}x{height}": f"{width} × {height}"
     for width, height in (*((side, side) for side in (96, 128, 160, 192, 224, 256, 320)), (320, 224))
 }
-HEADS = ("classifier", "yolo2")
+HEADS = ("classifier", "yolo2", "anchor_free")
 DEFAULT_TARGET = "k210-kmodel-v3"
 
 

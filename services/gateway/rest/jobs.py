@@ -102,7 +102,9 @@ class TrainingParameters(Public):
     mosaic_probability: Share = Field(default=None, description="null = 0.5")
     least_visible: Share = Field(default=None, description="of a box, for it to stay; above 0; null = 0.4")
     skip_unreadable: bool = Field(default=False, description="leave out pictures that cannot be read")
-    head: Literal["", "classifier", "yolo2"] = Field(default="", description='"" = by the version\'s task')
+    head: Literal["", "classifier", "yolo2", "anchor_free"] = Field(
+        default="", description='"" = the head of weights "model:<id>", or by the version\'s task'
+    )
     negatives: bool | None = Field(default=None, description="pictures without boxes are trained on; null = true")
 
 

@@ -27,6 +27,7 @@ __all__ = [
     "LayerReport",
     "Simulator",
     "Target",
+    "check_head",
     "convert",
     "simulator",
 ]
@@ -52,13 +53,22 @@ def convert(graph: Graph, target: str, calibration_u8: Images, options: ConvertO
     Raises UnsupportedModel (naming the layer) where the chip cannot follow, InvalidInput for an unknown target or
     calibration images of the wrong shape or number.
     """
-    if graph.head == "anchor_free" and _target(target).board_type not in _FREE:
+    check_head(graph.kind, target)
+    return _target(target).convert(graph, calibration_u8, options or ConvertOptions())
+
+
+def check_head(head: str, target: str) -> None:
+    """UnsupportedModel for a head whose map no program of the target's boards can read.
+
+    `head`: a name of services.trainer.config.HEADS. InvalidInput for an unknown target.
+    """
+    if head == "anchor_free" and _target(target).board_type not in _FREE:
+        able = ", ".join(one.id for one in TARGETS.values() if one.board_type in _FREE)
         raise UnsupportedModel(
             "HEAD_NOT_FOR_TARGET",
-            f"layer {graph.layers[-1].name}: an anchor-free map, and the decoders of {target} know YOLOv2 only.",
-            fix="Train with the head yolo2, or convert for ncnn or ONNX.",
+            f"The head puts out an anchor-free map, and the decoders of {target} know YOLOv2 only.",
+            fix=f"Train with the head yolo2, or convert for {able}.",
         )
-    return _target(target).convert(graph, calibration_u8, options or ConvertOptions())
 
 
 def simulator(target: str, data: bytes) -> Simulator:

@@ -69,7 +69,7 @@ def convert_here(
 
 
 def _check_labels(graph: Graph, pictures: Sequence[Picture], folder: Path) -> None:
-    if graph.anchors or not pictures[0].label:
+    if graph.kind != "classifier" or not pictures[0].label:
         return
     if not graph.labels:
         names = ",".join(sorted({picture.label for picture in pictures}))
@@ -91,7 +91,7 @@ def _compared(
     graph: Graph, model: ConvertedModel, wanted: Outputs, got: Outputs, pictures: Sequence[Picture], limit: float
 ) -> Fidelity:
     names = [picture.name for picture in pictures]
-    if graph.anchors:
+    if graph.kind != "classifier":
         known = any(picture.objects is not None for picture in pictures)
         truths = [picture.objects or () for picture in pictures] if known else None
         return compare_detector(graph, model.report, wanted, got, names, truths, limit)

@@ -92,7 +92,7 @@ def _from_checkpoint(path: Path, mean: Sequence[float], std: Sequence[float]) ->
 
 def _labelled(graph: Graph, labels: tuple[str, ...]) -> Graph:
     outputs = math.prod(graph.shapes()[-1])
-    if labels and not graph.anchors and len(labels) != outputs:
+    if labels and graph.kind == "classifier" and len(labels) != outputs:
         raise InvalidInput(
             "LABELS_COUNT",
             f"{len(labels)} labels, but the network has {outputs} outputs.",

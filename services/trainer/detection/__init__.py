@@ -1,7 +1,8 @@
-"""Detection without a framework: boxes, the boards' YOLOv2 decoder, average precision, anchors. Needs numpy only."""
+"""Detection without a framework: boxes, decoders of the maps, average precision, anchors. Needs numpy only."""
 
 from services.trainer.detection.anchors import fit_anchors
 from services.trainer.detection.boxes import Box, Detection, Truth, iou
+from services.trainer.detection.maps import DetectorMap
 from services.trainer.detection.metrics import ClassDetectionScore, DetectionScore, average_precision
 from services.trainer.detection.yolo2 import decode
 
@@ -10,6 +11,7 @@ __all__ = [
     "ClassDetectionScore",
     "Detection",
     "DetectionScore",
+    "DetectorMap",
     "Truth",
     "average_precision",
     "decode",

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import os
 import sys
 import time
@@ -24,8 +23,7 @@ from PIL import Image
 
 from services.common.errors import BoardloopError, InvalidInput
 from services.trainer.children import error_event
-from services.trainer.detection import Box, Truth, decode
-from services.trainer.detection.yolo2 import VALUES
+from services.trainer.detection import Box, DetectorMap, Truth
 from services.trainer.evaluate import softmax
 from services.trainer.evaluation.answers import Answers, Classified, Detected, Facts, Picture, of_lines, to_line
 from services.trainer.evaluation.networks import Outputs, open_network
@@ -102,7 +100,8 @@ def _pictures(
 def _detected(
     folder: Path, request: Request, items: Sequence[Item], facts: Sequence[Facts], outputs: Outputs
 ) -> list[Detected]:
-    found = decode(outputs, _grid(request, outputs), request.anchors, len(request.labels), _LEAST, _NMS)
+    told = DetectorMap(request.head, len(request.labels), request.anchors)
+    found = told.found(outputs, told.grid(outputs.shape[1], request.width, request.height), _LEAST, _NMS)
     labels = request.all_labels
     return [
         Detected(
@@ -113,13 +112,6 @@ def _detected(
         )
         for fact, item, boxes in zip(facts, items, found, strict=True)
     ]
-
-
-def _grid(request: Request, outputs: Outputs) -> tuple[int, int]:
-    """(h, w) of the last map; decode refuses outputs that it does not explain."""
-    cells = outputs.shape[1] // (len(request.anchors) * (VALUES + len(request.labels)))
-    stride = max(math.isqrt(request.width * request.height // max(cells, 1)), 1)
-    return request.height // stride, request.width // stride
 
 
 def _size(path: Path) -> tuple[int, int]:

@@ -21,8 +21,8 @@ _FILE = "request.json"
 class Request:
     """`labels`: the model's, in the order of its outputs; `version_labels`: the version's, in the project's order.
 
-    `target` "" = the float network; `seen`: captures that it was trained on; `anchors`: of a YOLOv2, in cells;
-    `skip_unreadable`: pictures that cannot be read are left out.
+    `target` "" = the float network; `seen`: captures that it was trained on; `head` and `anchors` (in cells, of a
+    yolo2): how the map of a detector is read; `skip_unreadable`: pictures that cannot be read are left out.
     """
 
     task: Task
@@ -36,6 +36,7 @@ class Request:
     seen: tuple[str, ...] = ()
     anchors: tuple[tuple[float, float], ...] = ()
     skip_unreadable: bool = False
+    head: str = "yolo2"
 
     @property
     def all_labels(self) -> tuple[str, ...]:

@@ -84,7 +84,7 @@ class Runner:
         model = self._registry.get(evaluation.model_id)
         version = self._datasets.version(evaluation.version_id)
         return Request(
-            task="detection" if model.anchors else "classification",
+            task=model.task,
             labels=tuple(model.labels),
             version_labels=tuple(version.labels),
             target=evaluation.target,
@@ -95,6 +95,7 @@ class Runner:
             seen=tuple(sorted(self._seen(evaluation))),
             anchors=tuple((width, height) for width, height in model.anchors),
             skip_unreadable=evaluation.skip_unreadable,
+            head=model.head,
         )
 
     def _seen(self, evaluation: EvaluationRun) -> set[str]:

@@ -53,10 +53,11 @@ class EvaluationService(trainer_pb2_grpc.EvaluationServiceServicer):
                 f"Data set version {version.id} does not belong to the project of model {model.name}.",
                 fix="Choose a version of the same project.",
             )
-        if (version.task == collector_pb2.TASK_DETECTION) != bool(model.anchors):
+        detects = model.task == "detection"
+        if (version.task == collector_pb2.TASK_DETECTION) != detects:
             raise FailedPrecondition(
                 "VERSION_OF_ANOTHER_TASK",
-                f"Version {version.number} is for {'detection' if not model.anchors else 'classification'}, "
+                f"Version {version.number} is for {'classification' if detects else 'detection'}, "
                 f"model {model.name} is not.",
                 fix="Choose a version of the model's kind, or make one.",
             )

@@ -6,6 +6,7 @@ One level and one box a cell: a backbone whose last map is a sixteenth of the pi
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -38,6 +39,17 @@ class AnchorFreeHead(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         last: Tensor = self.predict(self.second(self.first(features)))
         return last
+
+    def take(self, trained: AnchorFreeHead, rows: Sequence[tuple[int, int]]) -> None:
+        """Go on with a trained head; `rows`: (label here, the same label there)."""
+        self.first.load_state_dict(trained.first.state_dict())
+        self.second.load_state_dict(trained.second.state_dict())
+        values = [(value, value) for value in range(VALUES)]
+        pairs = [*values, *((VALUES + here, VALUES + there) for here, there in rows)]
+        here, there = ([pair[side] for pair in pairs] for side in (0, 1))
+        with torch.no_grad():
+            for mine, other in zip(self.predict.parameters(), trained.predict.parameters(), strict=True):
+                mine[here] = other[there]
 
     def graph_layers(self) -> tuple[Conv, Conv, Conv]:
         """Two layers and the map; sigmoid, softmax and exp are the decoder's."""
