@@ -17,7 +17,7 @@ from services.rpc.boardloop.trainer.v1 import trainer_pb2_grpc
 from services.trainer import advice
 from services.trainer.choices import check_target
 from services.trainer.config import Task
-from services.trainer.convert import TARGETS
+from services.trainer.convert import TARGETS, check_head
 from services.trainer.datasets import Datasets
 from services.trainer.detection.boxes import Box
 from services.trainer.evaluation.card import model_card
@@ -186,6 +186,7 @@ class ModelService(trainer_pb2_grpc.ModelServiceServicer):
         check_target(request.target)
         chosen = choices(request)
         model = self._rooms.registry.get(request.model_id)
+        check_head(model.head, request.target)
         if not self._converting.acquire(blocking=False):
             raise TooManyRequests("CONVERTING", "Another model is being converted.", fix="Try again in a minute.")
         try:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from services.common.errors import InvalidInput
+from services.common.errors import InvalidInput, UnsupportedModel
 from tests.trainer.scenes import LABELS, scene_jpegs
 from tests.trainer.world import World, pb
 
@@ -82,3 +82,28 @@ def test_what_does_not_fit_a_version_of_boxes_is_refused_at_once(world: World, a
 def test_a_detector_on_labels_is_refused_at_once(world: World) -> None:
     with pytest.raises(InvalidInput, match="for classification, and the head yolo2"):
         world.start_job(8, head="yolo2")
+
+
+def test_an_anchor_free_job_is_for_boards_that_decode_its_map(world: World) -> None:
+    asked = SMALL | {"epochs": 1, "input_size": 96, "head": "anchor_free", "target": "web-onnx"}
+    job = world.wait(world.start_detection(16, **asked))
+    assert job.state == pb.JOB_STATE_DONE, job.error
+    model = world.models.GetModel(pb.GetModelRequest(model_id=job.model_id)).model
+    assert (model.task, model.head, list(model.anchors)) == ("detection", "anchor_free", [])
+    picture, _ = scene_jpegs(2)[1]
+    for target in ("", "web-onnx"):
+        answer = world.models.Predict(pb.PredictRequest(model_id=model.id, target=target, jpeg=picture))
+        assert not answer.logits
+
+    parameters = pb.TrainingParameters(**asked | {"target": TARGET})
+    names = {"project_id": job.project_id, "version_id": job.version_id, "parameters": parameters}
+    for refused in (
+        lambda: world.training.StartJob(pb.StartJobRequest(**names)),
+        lambda: world.training.CheckTraining(pb.CheckTrainingRequest(**names)),
+        lambda: world.models.ConvertModel(pb.ConvertModelRequest(model_id=model.id, target=TARGET)),
+    ):
+        with pytest.raises(UnsupportedModel, match=r"k210-kmodel-v3 know YOLOv2 only.*"):
+            refused()
+    parameters = pb.TrainingParameters(epochs=1, weights=f"model:{model.id}", target="web-onnx")
+    again = world.training.CheckTraining(pb.CheckTrainingRequest(**names | {"parameters": parameters}))
+    assert again.parameters.head == "anchor_free"
