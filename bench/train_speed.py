@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +65,7 @@ def _write(folder: Path, cells: list[Cell]) -> list[Item]:
             link = folder / "yolo" / {"validation": "val"}.get(split, split) / cell.label / file.name
             link.parent.mkdir(parents=True, exist_ok=True)
             link.hardlink_to(file)
-    kept = [vars(item) for item in items if item.split != "test"]
+    kept = [asdict(item) for item in items if item.split != "test"]
     (folder / "items.json").write_text(json.dumps(kept))
     (folder / "labels.json").write_text(json.dumps(LABELS))
     return items

@@ -335,7 +335,7 @@ def test_a_release_that_does_not_exist(embedded_site: Site) -> None:
         refused(NotFound, "UNKNOWN_RELEASE", lambda call=call: call(ghost))
 
 
-def test_a_detector_is_refused_in_words(embedded_site: Site) -> None:
+def test_a_detector_is_refused_in_words(embedded_site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     embedded_site.paired()
-    embedded_site.trainer.task = "detection"
+    monkeypatch.setattr(embedded_site.trainer, "task", "detection")
     assert "classifies only" in refused(UnsupportedModel, "DETECTOR_NOT_RELEASABLE", embedded_site.release)
