@@ -12,7 +12,35 @@ import sys
 import time
 from pathlib import Path
 
-from ultralytics import YOLO, settings
+import torch
+
+
+def nms(boxes, scores, threshold):
+    """Non-maximum suppression as torchvision.ops.nms defines it: indices of the kept (n, 4) boxes, surest first."""
+    kept, left = [], scores.argsort(descending=True)
+    areas = (boxes[:, 2:] - boxes[:, :2]).prod(1)
+    while len(left):
+        first, left = left[0], left[1:]
+        kept.append(first)
+        low, high = torch.max(boxes[first, :2], boxes[left, :2]), torch.min(boxes[first, 2:], boxes[left, 2:])
+        both = (high - low).clamp(min=0).prod(1)
+        left = left[both <= threshold * (areas[first] + areas[left] - both)]
+    return torch.stack(kept) if kept else torch.zeros(0, dtype=torch.long)
+
+
+try:
+    import torchvision
+except RuntimeError:  # pip's build of it is for CUDA and torch is not: its own operators are missing
+    operators = torch.library.Library("torchvision", "DEF")
+    for name in ("nms", "qnms"):  # that it asks for while it is imported
+        operators.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+    for name in [name for name in sys.modules if name.startswith("torchvision")]:
+        del sys.modules[name]
+    import torchvision
+
+    torchvision.ops.nms = nms
+
+from ultralytics import YOLO, settings  # noqa: E402
 
 CLASSIFIER, DETECTOR = "yolo11n-cls", "yolo11n"
 

@@ -15,7 +15,7 @@ import numpy.typing as npt
 import torch
 
 from services.trainer.anchor_free import AnchorFreeDetector, anchor_free_graph
-from services.trainer.backbones import STRIDE
+from services.trainer.backbones import BACKBONES
 from services.trainer.config import TrainingConfig
 from services.trainer.detector import Detector, detector_graph
 from services.trainer.graph import Graph
@@ -52,7 +52,8 @@ def anchors_of(model: Network) -> tuple[tuple[float, float], ...]:
 
 def grid_of(config: TrainingConfig) -> tuple[int, int]:
     """(h, w) of a yolo2's last map."""
-    return config.height // STRIDE, config.input_size // STRIDE
+    stride = BACKBONES[config.backbone]().stride
+    return config.height // stride, config.input_size // stride
 
 
 def graph_of(model: Network, config: TrainingConfig, labels: tuple[str, ...], name: str = "") -> Graph:
