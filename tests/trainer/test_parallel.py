@@ -39,17 +39,17 @@ def test_a_step_of_two_processes_is_that_of_one(tmp_path: Path) -> None:
 
 
 def test_when_a_process_dies_all_go_on_from_the_last_finished_epoch(job_folder: Callable[..., Path]) -> None:
-    task = LocalEngine().start("services.trainer.loop", job_folder(epochs=3, threads=1), log="train.log", workers=2)
+    task = LocalEngine().start("services.trainer.loop", job_folder(epochs=9, threads=1), log="train.log", workers=2)
     events, killed = [], 0
     for event in task.events():
         events.append(event)
-        if event["type"] == "step" and event["epoch"] == 2 and not killed:
+        if event.get("epoch", 0) > 1 and not killed:  # of so short an epoch there may be no step event
             ranks = psutil.Process(task.pid).children()  # type: ignore[attr-defined]
             killed = next(one.pid for one in ranks if one.environ()["RANK"] == "1")
             os.kill(killed, signal.SIGKILL)
     words = " ".join(event.get("message", "") for event in events)
-    assert killed and "A worker process died" in words and "going on after epoch 1" in words
-    assert events[-1]["type"] == "done"
+    assert killed and "A worker process died" in words and "going on after epoch" in words
+    assert events[-1]["type"] == "done" and max(event.get("epoch", 0) for event in events) == 9
 
 
 def test_a_batch_too_small_for_its_workers_is_refused() -> None:
