@@ -5,16 +5,19 @@ from __future__ import annotations
 import secrets
 from base64 import urlsafe_b64encode
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
 import pytest
 from argon2 import PasswordHasher
+from playwright.sync_api import Browser
 
 from services.gateway import accounts
 from services.gateway.service import Gateway
 from services.gateway.settings import GatewaySettings
+from tests.browser import Tab, open_tab
 from tests.gateway.canned import World
 
 PASSWORD = "correct horse battery"
@@ -81,3 +84,25 @@ def door(gateway: Gateway) -> Iterator[Door]:
     bearer = {"Authorization": f"Bearer {make_token(gateway)}"}
     with httpx.Client(base_url=base) as nobody, httpx.Client(base_url=base, headers=bearer) as admin:
         yield Door(gateway, nobody, admin)
+
+
+@contextmanager
+def serving(world: World, key: str, folder: Path) -> Iterator[Gateway]:
+    """A gateway over the canned services, its password set."""
+    gateway = Gateway(settings_for(world, key, folder))
+    gateway.start()
+    make_token(gateway)
+    yield gateway
+    gateway.stop()
+
+
+@contextmanager
+def signed_in(browser: Browser, gateway: Gateway) -> Iterator[Tab]:
+    """Logged in; the test fails when its page reports an error or asks another host for something."""
+    context = browser.new_context(viewport={"width": 1360, "height": 900}, locale="en-GB")
+    cookie = gateway.accounts.login("admin", PASSWORD).token
+    context.add_cookies([{"name": "boardloop_session", "value": cookie, "url": gateway.url}])
+    tab = open_tab(context, gateway.url)
+    yield tab
+    context.close()
+    assert tab.silent(), tab.complaints

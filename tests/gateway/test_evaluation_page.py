@@ -10,10 +10,10 @@ from playwright.sync_api import Browser, expect
 
 from services.gateway.service import Gateway
 from services.rpc.boardloop.trainer.v1 import trainer_pb2 as t
-from tests.browser import Tab, open_tab
+from tests.browser import Tab
 from tests.gateway.canned import TARGET, World
 from tests.gateway.canned_evaluations import classified, detected
-from tests.gateway.conftest import PASSWORD, make_token, settings_for
+from tests.gateway.conftest import serving, signed_in
 
 PROJECT = "0123456789ab"
 
@@ -30,22 +30,14 @@ def world(service_key: str) -> Iterator[World]:
 
 @pytest.fixture(scope="module")
 def gateway(world: World, service_key: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
-    gateway = Gateway(settings_for(world, service_key, tmp_path_factory.mktemp("evaluations")))
-    gateway.start()
-    make_token(gateway)
-    yield gateway
-    gateway.stop()
+    with serving(world, service_key, tmp_path_factory.mktemp("evaluations")) as gateway:
+        yield gateway
 
 
 @pytest.fixture
 def tab(browser: Browser, gateway: Gateway) -> Iterator[Tab]:
-    context = browser.new_context(viewport={"width": 1360, "height": 900}, locale="en-GB")
-    cookie = gateway.accounts.login("admin", PASSWORD).token
-    context.add_cookies([{"name": "boardloop_session", "value": cookie, "url": gateway.url}])
-    tab = open_tab(context, gateway.url)
-    yield tab
-    context.close()
-    assert tab.silent(), tab.complaints
+    with signed_in(browser, gateway) as tab:
+        yield tab
 
 
 def made(world: World, target: str = "") -> str:
