@@ -72,6 +72,7 @@ class MqttBus:
         self._lock = threading.Lock()
         self._stopping = threading.Event()
         self._connected = threading.Event()
+        self._listening = threading.Event()  # the broker has granted the subscriptions too
         self._refusal = ""
         self._threads: list[threading.Thread] = []
         self._awake, self._waker = socket.socketpair()
@@ -84,6 +85,7 @@ class MqttBus:
         client = paho.Client(CallbackAPIVersion.VERSION2, client_id, clean, reconnect_on_failure=False)
         client.max_queued_messages_set(QUEUE_MESSAGES)
         client.on_connect = self._connected_now
+        client.on_subscribe = self._subscribed_now
         client.on_disconnect = self._disconnected_now
         client.on_message = self._arrived
         client.on_socket_register_write = lambda *_: self._wake()
@@ -148,8 +150,11 @@ class MqttBus:
         self._waker.close()
 
     def wait_connected(self, timeout: float) -> None:
-        """Returns once connected; Unavailable with the broker's refusal after `timeout` seconds."""
-        if not self._connected.wait(timeout):
+        """Returns once the broker has granted the subscriptions made so far: their messages come from then on.
+
+        Unavailable with the broker's refusal after `timeout` seconds.
+        """
+        if not self._listening.wait(timeout):
             raise self._away("there is no connection")
 
     # ------------------------------------------------------------------ network thread
@@ -164,6 +169,7 @@ class MqttBus:
                 self._refusal = str(error)
             if self._connected.is_set():
                 self._connected.clear()
+                self._listening.clear()
                 backoff = BACKOFF_FIRST
             if not self._stopping.is_set():
                 log.warning("mqtt_away", user=self.username, broker=self.url, reason=self._refusal)
@@ -215,9 +221,19 @@ class MqttBus:
             self._connected.set()
         if filters:
             client.subscribe(filters)
+        else:
+            self._listening.set()
         log.info("mqtt_connected", user=self.username, broker=self.url)
         for callback in list(self._on_connect):
             self._enqueue(callback)
+
+    def _subscribed_now(self, client: paho.Client, data: Any, number: int, reasons: Any, properties: Any) -> None:
+        """The first answer after a connect is to the subscriptions of _connected_now: answers come in order."""
+        if any(reason.is_failure for reason in reasons):
+            self._refusal = f"the broker refused {self.username} a subscription"
+            log.error("mqtt_subscription_refused", user=self.username, broker=self.url)
+        else:
+            self._listening.set()
 
     def _disconnected_now(self, client: paho.Client, data: Any, flags: Any, reason: Any, properties: Any) -> None:
         if self._connected.is_set():

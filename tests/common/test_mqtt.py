@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 from collections.abc import Iterator
 
@@ -145,6 +146,24 @@ def test_a_broker_that_is_away_is_unavailable_and_waited_for(embedded_broker: Em
     with pytest.raises(Unavailable):
         bus.publish("x", b"", qos=1, wait=0.1)
     bus.stop()
+
+
+def test_connected_is_who_has_its_subscriptions() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as broker:
+        bus = MqttBus(f"mqtt://127.0.0.1:{broker.getsockname()[1]}", "service.x", "y")
+        bus.subscribe("x", lambda _: None)
+        bus.start()
+        connection = broker.accept()[0]
+        connection.sendall(bytes([0x20, 2, 0, 0]))  # CONNACK
+        with pytest.raises(Unavailable, match="no connection"):
+            bus.wait_connected(0.3)
+        connection.sendall(bytes([0x90, 3, 0, 1, 0x80]))  # SUBACK of packet 1: refused
+        with pytest.raises(Unavailable, match=r"refused service\.x a subscription"):
+            bus.wait_connected(0.3)
+        connection.sendall(bytes([0x90, 3, 0, 1, 0]))  # granted
+        bus.wait_connected(WAIT)
+        connection.close()
+        bus.stop()
 
 
 @pytest.mark.parametrize("url", ["", "http://x:1", "mqtt://", "host:1883"])
