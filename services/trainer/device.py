@@ -24,8 +24,15 @@ def choose_device() -> torch.device:
 
 
 def autocast(device: torch.device) -> AbstractContextManager[object]:
-    """bfloat16 convolutions on a card; nothing on CPUs, where bfloat16 halves the speed."""
-    return torch.autocast("cuda", torch.bfloat16) if device.type == "cuda" else nullcontext()
+    """bfloat16 activations where the device multiplies them: cards, and CPUs with AVX512-BF16 or AMX.
+
+    Weights, their gradients and statistics stay float32. Where a CPU has to emulate it nothing changes.
+    """
+    return torch.autocast(device.type, torch.bfloat16) if _has_bfloat16(device) else nullcontext()
+
+
+def _has_bfloat16(device: torch.device) -> bool:
+    return device.type == "cuda" or any(torch.cpu.get_capabilities().get(name) for name in ("avx512_bf16", "amx_bf16"))
 
 
 def moved(tensor: Tensor, device: torch.device) -> Tensor:
@@ -35,4 +42,5 @@ def moved(tensor: Tensor, device: torch.device) -> Tensor:
 
 def device_words(device: torch.device) -> str:
     """For the job's log."""
-    return "the CPU" if device.type == "cpu" else str(torch.cuda.get_device_name(device))
+    name = "the CPU" if device.type == "cpu" else str(torch.cuda.get_device_name(device))
+    return f"{name}, bfloat16" if _has_bfloat16(device) else name

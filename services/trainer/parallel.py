@@ -124,6 +124,11 @@ class _Gather(torch.autograd.Function):
         return gradients[0][ctx.share], None
 
 
+def _wide(x: Tensor) -> Tensor:
+    """float32 of what autocast made narrower: sums over many need its digits."""
+    return x.float() if x.dtype == torch.bfloat16 else x
+
+
 class _Shared(nn.Module):
     """Whole batches in and out, this process's share inside."""
 
@@ -136,7 +141,7 @@ class _Shared(nn.Module):
         group.batch = len(x)
         first, end = (len(x) * rank // group.size for rank in (group.rank, group.rank + 1))
         group.share = slice(first, end)
-        output: Tensor = _Gather.apply(self._whole[0](x[group.share]), group)  # type: ignore[no-untyped-call]
+        output: Tensor = _Gather.apply(_wide(self._whole[0](x[group.share])), group)  # type: ignore[no-untyped-call]
         return output
 
     def __getattr__(self, name: str) -> Any:
@@ -155,6 +160,7 @@ class _Norm(nn.BatchNorm2d):
     def forward(self, x: Tensor) -> Tensor:
         if not self.training:
             return super().forward(x)
+        kind, x = x.dtype, _wide(x)
         group, channels = self.group[0], x.shape[1]
         count = x.numel() / channels
         mean = x.sum((0, 2, 3)) / max(count, 1)
@@ -170,7 +176,7 @@ class _Norm(nn.BatchNorm2d):
         self._remember(mean.detach(), (squares / (total - 1)).detach())
         scale = self.weight * torch.rsqrt(squares / total + self.eps)
         normalised: Tensor = x * scale.view(1, -1, 1, 1) + (self.bias - mean * scale).view(1, -1, 1, 1)
-        return normalised
+        return normalised.to(kind)
 
     def _remember(self, mean: Tensor, variance: Tensor) -> None:
         assert self.running_mean is not None and self.running_var is not None and self.momentum is not None

@@ -56,7 +56,7 @@ def make_optimizer(model: nn.Module, config: TrainingConfig) -> torch.optim.Opti
     ]
     if config.optimizer == "sgd":
         return torch.optim.SGD(groups, lr=config.learning_rate, momentum=0.9, nesterov=True)
-    return torch.optim.AdamW(groups, lr=config.learning_rate, fused=trained[0].is_cuda)
+    return torch.optim.AdamW(groups, lr=config.learning_rate, fused=True)
 
 
 def class_weights(targets: Tensor, classes: int) -> Tensor:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from services.common.errors import BoardloopError, FailedPrecondition, StorageFull
-from services.trainer.children import ChildKilled
+from services.trainer.children import ENVIRONMENT, ChildKilled
 from services.trainer.cluster import node
 from services.trainer.cluster.connection import PACKAGES, check_versions
 from services.trainer.cluster.options import Options
@@ -107,13 +107,13 @@ class Driver:
         return [self._worker.options(scheduling_strategy=place, **asked).remote(options.lease) for place in places]
 
     def _ranks(self, workers: list[Any]) -> list[dict[str, str]]:
-        """The environment of each, as torchrun gives it."""
+        """The environment of each, of several as torchrun gives it."""
         if len(workers) == 1:
-            return [{}]
+            return [ENVIRONMENT]
         host, port = self._ray.get(workers[0].address.remote())
         group = {"WORLD_SIZE": str(len(workers)), "MASTER_ADDR": host, "MASTER_PORT": str(port)}
         group |= {OWN_GPU: "1"} if self._options.gpus >= 1 else {}
-        return [{"RANK": str(rank), **group} for rank in range(len(workers))]
+        return [{"RANK": str(rank), **group, **ENVIRONMENT} for rank in range(len(workers))]
 
     def _place(self, workers: list[Any]) -> None:
         """Wait until nodes have room, and see that they fit."""

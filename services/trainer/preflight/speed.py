@@ -44,18 +44,20 @@ def _measured(backbone: Backbone, width: int, height: int) -> float:
     import torch
     from torch.nn.functional import cross_entropy
 
-    from services.trainer.device import choose_device
+    from services.trainer.device import autocast, choose_device
     from services.trainer.model import Classifier
 
     device = choose_device()
-    model = Classifier(backbone, 2).to(device).train()
+    model = Classifier(backbone, 2).to(device, memory_format=torch.channels_last).train()
     images = torch.rand(BATCH, 3, height, width, device=device).contiguous(memory_format=torch.channels_last)
     truth = torch.zeros(BATCH, dtype=torch.long, device=device)
     began = 0.0
     for step in range(STEPS + 1):
         if step == 1:  # the first one also sets everything up
             began = time.perf_counter()
-        loss = cross_entropy(model(images), truth)
+        with autocast(device):
+            answers = model(images)
+        loss = cross_entropy(answers.float(), truth)
         loss.backward()  # type: ignore[no-untyped-call]
         loss.item()
     return STEPS * BATCH / (time.perf_counter() - began)
