@@ -78,7 +78,7 @@ class Worker:
                 stdout=subprocess.PIPE,
                 stderr=words,
                 cwd=self._job,  # the configuration names the weights relative to it
-                env=ENVIRONMENT | os.environ | {"PYTHONPATH": str(self._root / "code")} | environment,
+                env=os.environ | {"PYTHONPATH": str(self._root / "code")} | environment,
             )
         threading.Thread(target=self._read, daemon=True).start()
 
