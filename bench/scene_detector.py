@@ -1,7 +1,7 @@
 """A real detector for benchmarks: eight kinds of stamps found in scenes of bench/scenes.py, trained in minutes.
 
-`python -m bench.scene_detector --steps 800` trains one and prints its mAP in float and as a K210 kmodel on the chip's
-simulator, on scenes whose stamps and photographs the training has not seen; the last line is JSON.
+`python -m bench.scene_detector --steps 800` trains one by the job's own loop and prints its mAP in float and as a K210
+kmodel on the chip's simulator, on scenes whose stamps and photographs the training has not seen; the last line is JSON.
 """
 
 from __future__ import annotations
@@ -9,24 +9,24 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import tempfile
 import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from bench.scenes import LABELS, Scenes, make_scenes, stamps_folder
-from services.trainer.config import Backbone
+from bench.scene_job import Tell, scene_config, scene_graph, tell_epochs, write_job
+from bench.scenes import Scenes, make_scenes, stamps_folder
+from services.trainer.config import Backbone, TrainingConfig
 from services.trainer.convert import convert, simulator
 from services.trainer.convert.contract import ConvertOptions
 from services.trainer.detection import DetectionScore, average_precision
-from services.trainer.detection_loop import DetectionTraining, Progress, train_detector
-from services.trainer.detector import detections, detector_graph, load_detector, save_detector
+from services.trainer.detector import detections
 from services.trainer.graph import Graph
+from services.trainer.loop import train
 from services.trainer.settings import user_cache_dir
-from services.trainer.weights import fetch_default, load_file
 
 __all__ = ["SceneDetector", "score", "train_scene_detector"]
 
@@ -49,36 +49,36 @@ def train_scene_detector(
     seed: int = 0,
     size: int = SIZE,
     backbone: Backbone = "mobilenet_v1_0.5",
-    training: DetectionTraining | None = None,
-    tell: Callable[[Progress], None] = lambda progress: None,
+    tell: Tell = lambda event: None,
     cache_dir: Path | None = None,
 ) -> SceneDetector:
-    """Compose the scenes and train, once: the network is kept in `cache_dir`.
+    """Compose the scenes and train as a job does, once: the network is kept in `cache_dir`.
 
-    Unavailable when stamps or ImageNet weights can be had from nowhere.
+    `steps` are rounded to whole epochs. Unavailable when stamps or ImageNet weights can be had from nowhere.
     """
     cache_dir = cache_dir or user_cache_dir()
     stamps = stamps_folder(cache_dir)
-    training = replace(training or DetectionTraining(), backbone=backbone, steps=steps, seed=seed)
-    file = cache_dir / "bench" / f"scenes-{_key(training, size)}.pt"
+    config = scene_config(cache_dir, TRAIN_SCENES, steps, backbone=backbone, input_size=size, seed=seed)
+    file = cache_dir / "bench" / f"scenes-{_key(config)}.pt"
     took = file.with_suffix(".seconds")
     if not file.exists() or not took.exists():
-        train = make_scenes(stamps, TRAIN_SCENES, size, seed, "train")
-        weights = load_file(fetch_default(cache_dir)) if backbone.startswith("mobilenet_v1_") else None
-        began = time.monotonic()
         file.parent.mkdir(parents=True, exist_ok=True)
-        save_detector(file, train_detector(train.images, train.truths, len(LABELS), training, weights, tell))
-        took.write_text(str(time.monotonic() - began))
-    graph = detector_graph(load_detector(file), LABELS, size, size)
+        with tempfile.TemporaryDirectory(dir=file.parent) as place:
+            write_job(job := Path(place) / "job", stamps, TRAIN_SCENES, config)
+            began = time.monotonic()
+            train(job, tell)
+            (job / "best.pt").rename(file)
+            took.write_text(str(time.monotonic() - began))
     calibration = make_scenes(stamps, CALIBRATION_SCENES, size, seed, "train").images
     return SceneDetector(
-        graph, calibration, make_scenes(stamps, TEST_SCENES, size, seed, "test"), float(took.read_text())
+        scene_graph(file), calibration, make_scenes(stamps, TEST_SCENES, size, seed, "test"), float(took.read_text())
     )
 
 
-def _key(training: DetectionTraining, size: int) -> str:
+def _key(config: TrainingConfig) -> str:
     """A short name for all that decides what the network becomes, but for the code."""
-    return hashlib.sha256(f"{size} {training}".encode()).hexdigest()[:16]
+    decides = config.model_dump_json(exclude={"weights"})
+    return hashlib.sha256(f"{TRAIN_SCENES} {decides}".encode()).hexdigest()[:16]
 
 
 def score(graph: Graph, outputs: npt.NDArray[np.float32], test: Scenes) -> DetectionScore:
@@ -94,12 +94,7 @@ def main() -> None:
     parser.add_argument("--backbone", default="mobilenet_v1_0.5")
     parser.add_argument("--target", default="k210-kmodel-v3")
     asked = parser.parse_args()
-
-    def tell(progress: Progress) -> None:
-        if progress.step % 50 == 0:
-            print(" ".join(f"{name} {value:.3f}" for name, value in asdict(progress).items()), flush=True)
-
-    detector = train_scene_detector(asked.steps, asked.seed, asked.size, asked.backbone, tell=tell)
+    detector = train_scene_detector(asked.steps, asked.seed, asked.size, asked.backbone, tell=tell_epochs)
     graph, test = detector.graph, detector.test
     model = convert(graph, asked.target, detector.calibration, ConvertOptions())
     results = {

@@ -1,82 +1,72 @@
-"""The scenes of bench/scenes.py through a training job's own child process, instead of bench/scene_detector.py's loop.
+"""The scenes of bench/scenes.py as the folder of a training job, for the job's own training of a detector.
 
-`python -m bench.scene_job --size 128 --epochs 9` writes a job folder of JPEG pictures and boxes, trains as a job does
-(mobilenet_v1_0.5 from ImageNet, the defaults of a detection) and prints mAP of the kept epoch on the unseen scenes; the
-last line is JSON.
+    scenes ──► images/*.png, items.json, labels.json, config.json ──► services.trainer.loop ──► best.pt
+
+The last epoch is kept: no picture chooses one. The validation split, which a job must have, only makes the curve.
 """
 
 from __future__ import annotations
 
-import argparse
-import io
 import json
-import tempfile
-import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
 
-from bench.scene_detector import TEST_SCENES, TRAIN_SCENES
-from bench.scenes import LABELS, Scenes, make_scenes, stamps_folder
-from services.trainer.children import Child
+from bench.scenes import LABELS, make_scenes
+from services.trainer.checkpoints import load_checkpoint
 from services.trainer.config import DETECTION_DEFAULTS, TrainingConfig
-from services.trainer.settings import user_cache_dir
+from services.trainer.graph import Graph
+from services.trainer.networks import graph_of
 from services.trainer.weights import fetch_default
 
-__all__ = ["write_job"]
+__all__ = ["Tell", "scene_config", "scene_graph", "tell_epochs", "write_job"]
 
-_QUALITY = 95
+CURVE_SCENES = 50  # of the stamps that are trained on
+
+Tell = Callable[[dict[str, Any]], None]
 
 
-def write_job(folder: Path, parts: dict[str, Scenes], config: TrainingConfig) -> None:
-    """A job folder; `parts` by the name of the split."""
+def scene_config(cache_dir: Path, scenes: int, steps: int, **chosen: Any) -> TrainingConfig:
+    """A detection's defaults but for `chosen`, from ImageNet weights where the backbone has some; as many epochs as
+    come nearest to `steps` batches of `scenes` pictures."""
+    config = TrainingConfig.model_validate({**DETECTION_DEFAULTS, "head": "yolo2", "keep": "last", **chosen})
+    epochs = max(1, round(steps / -(-scenes // config.batch_size)))
+    weights = str(fetch_default(cache_dir)) if config.backbone.startswith("mobilenet_v1_") else ""
+    return config.model_copy(update={"epochs": epochs, "weights": weights})
+
+
+def write_job(folder: Path, stamps: Path, scenes: int, config: TrainingConfig) -> None:
+    """A new folder for services.trainer.loop.train, with `scenes` scenes of the training's stamps to train on.
+
+    The pictures are PNG: the network sees the very pixels that other programs are given.
+    """
+    made = make_scenes(stamps, scenes + CURVE_SCENES, config.input_size, config.seed, "train")
     (folder / "images").mkdir(parents=True)
     items = []
-    for split, scenes in parts.items():
-        for number, (image, truths) in enumerate(zip(scenes.images, scenes.truths, strict=True)):
-            out = io.BytesIO()
-            Image.fromarray(image.transpose(1, 2, 0)).save(out, "JPEG", quality=_QUALITY)
-            file = f"images/{split}-{number}.jpg"
-            (folder / file).write_bytes(out.getvalue())
-            boxes = [[LABELS[truth.label], list(truth.box)] for truth in truths]
-            items.append({"id": f"{split}-{number}", "file": file, "label": "", "split": split, "boxes": boxes})
+    for number, (image, truths) in enumerate(zip(made.images, made.truths, strict=True)):
+        file = f"images/{number:05}.png"
+        Image.fromarray(image.transpose(1, 2, 0)).save(folder / file)
+        boxes = [[LABELS[truth.label], list(truth.box)] for truth in truths]
+        split = "train" if number < scenes else "validation"
+        items.append({"id": f"{number:05}", "file": file, "label": "", "split": split, "boxes": boxes})
     (folder / "items.json").write_text(json.dumps(items))
     (folder / "labels.json").write_text(json.dumps(LABELS))
     (folder / "config.json").write_text(config.model_dump_json())
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--size", type=int, default=224)
-    parser.add_argument("--epochs", type=int, default=9)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--scenes", type=int, default=TRAIN_SCENES)
-    asked = parser.parse_args()
-    cache = user_cache_dir()
-    stamps = stamps_folder(cache)
-    config = TrainingConfig.model_validate(
-        {**DETECTION_DEFAULTS, "head": "yolo2", "input_size": asked.size, "epochs": asked.epochs, "seed": asked.seed,
-         "weights": str(fetch_default(cache))}
-    )  # fmt: skip
-    with tempfile.TemporaryDirectory() as place:
-        folder = Path(place) / "job"
-        parts = {
-            "train": make_scenes(stamps, asked.scenes, asked.size, asked.seed, "train"),
-            "validation": make_scenes(stamps, TEST_SCENES, asked.size, asked.seed, "test"),
-        }
-        write_job(folder, parts, config)
-        began = time.monotonic()
-        epochs: list[dict[str, Any]] = []
-        for event in Child("services.trainer.loop", str(folder), stderr=folder / "train.log").events():
-            if event["type"] == "epoch":
-                epochs.append(event)
-                print(json.dumps({name: round(event[name], 4) for name in ("epoch", "loss", "val_map50")}), flush=True)
-        best = max(epochs, key=lambda event: float(event["val_map50"]))
-        figures = {"map50": best["val_map50"], "map50_95": best["val_map50_95"], "epoch": best["epoch"]}
-        last = {"map50_last": epochs[-1]["val_map50"], "seconds": round(time.monotonic() - began, 1)}
-        print(json.dumps({"size": asked.size, "epochs": asked.epochs, **figures, **last}))
+def scene_graph(checkpoint: Path) -> Graph:
+    """The trained network for the converters."""
+    kept = load_checkpoint(checkpoint)
+    return graph_of(kept.model, kept.config, kept.labels)
 
 
-if __name__ == "__main__":
-    main()
+def tell_epochs(event: dict[str, Any]) -> None:
+    """Prints an epoch in a line."""
+    if event["type"] == "epoch":
+        print(
+            "epoch {epoch} of {epochs}: loss {loss:.3f}, box {loss_box:.3f}, object {loss_object:.3f}, "
+            "class {loss_class:.3f}, curve {val_map50:.3f}, {images_per_s:.0f} images/s".format(**event),
+            flush=True,
+        )

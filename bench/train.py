@@ -14,8 +14,8 @@ detection
         long. Ultralytics starts from its downloaded weights only where they lie in <cache>/bench/ultralytics.
 
 Ultralytics runs in an environment of its own; where it cannot be installed its rows say so. The trainings of elpv and
-detection are kept in the cache folder: a run that was broken off goes on after its last epoch, and a second one
-only measures again. The last line is one JSON object.
+detection are kept in the cache folder: a second run only measures again, and one of elpv that was broken off goes on
+after its last epoch. The last line is one JSON object.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def main() -> int:
     parser.add_argument("--epochs", type=int, default=Recipe.epochs)
     parser.add_argument("--teacher-epochs", type=int, default=Recipe.teacher_epochs, help="0: no teacher")
     parser.add_argument("--speed-epochs", type=int, default=SpeedAsked.epochs)
-    parser.add_argument("--steps", type=int, default=2000, help="of the detector's training")
+    parser.add_argument("--steps", type=int, default=2000, help="of the detector's training, rounded to epochs")
     arguments = parser.parse_args()
     print(json.dumps({name: PARTS[name](arguments) for name in arguments.only or PARTS}))
     return 0

@@ -1,28 +1,22 @@
-"""An anchor-free detector for Linux boards and the browser: backbone and head, its graph, its training in memory.
+"""An anchor-free detector for Linux boards and the browser: backbone and head, and its graph.
 
 MobileNetV1 ends at a sixteenth of the picture here, before its last two blocks: one box a cell needs small cells.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-
-import torch
 from torch import Tensor, nn
 
 from services.trainer.backbones import BACKBONES, STRIDE
 from services.trainer.backbones.mobilenet_v1 import MobileNetV1
 from services.trainer.config import Backbone
-from services.trainer.detection import Truth
-from services.trainer.detection_loop import DetectionTraining, Images, Progress, fit_detector
 from services.trainer.detector import NECK
 from services.trainer.graph import Graph
 from services.trainer.heads.anchor_free import AnchorFreeHead
-from services.trainer.heads.anchor_free_loss import anchor_free_loss
 from services.trainer.model import input_spec, load_imagenet
 from services.trainer.weights import PretrainedBackbone
 
-__all__ = ["AnchorFreeDetector", "anchor_free_graph", "train_anchor_free"]
+__all__ = ["AnchorFreeDetector", "anchor_free_graph"]
 
 _BLOCKS = 11  # of MobileNetV1's 13: those before its last stride
 
@@ -52,19 +46,3 @@ def anchor_free_graph(
     """The trained network for the converters; it puts out the map."""
     layers = (*model.backbone.graph_layers(), *model.head.graph_layers())
     return Graph(name, input_spec(height, width), layers, labels, head="anchor_free")
-
-
-def train_anchor_free(
-    images: Images,
-    truths: Sequence[Sequence[Truth]],
-    classes: int,
-    training: DetectionTraining,
-    weights: PretrainedBackbone | None = None,
-    tell: Callable[[Progress], None] = lambda progress: None,
-) -> AnchorFreeDetector:
-    """As services.trainer.detection_loop.train_detector, without anchors."""
-    torch.manual_seed(training.seed)
-    model = AnchorFreeDetector(training.backbone, classes, training.neck)
-    if weights is not None:
-        model.load_pretrained(weights)
-    return fit_detector(model, anchor_free_loss, images, truths, training, tell)

@@ -1,16 +1,12 @@
-"""A YOLOv2 detector, backbone and head; its file, and its graph for the converters."""
+"""A YOLOv2 detector, backbone and head, and its graph for the converters."""
 
 from __future__ import annotations
-
-import pickle
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from services.common.errors import InvalidInput
 from services.trainer.backbones import BACKBONES
 from services.trainer.config import Backbone
 from services.trainer.detection import Detection, DetectorMap
@@ -26,8 +22,6 @@ __all__ = [
     "Detector",
     "detections",
     "detector_graph",
-    "load_detector",
-    "save_detector",
 ]
 
 EVALUATION_THRESHOLD, EVALUATION_NMS = 0.005, 0.45  # low: average precision wants the unsure boxes too
@@ -43,7 +37,6 @@ class Detector(nn.Module):
         self, backbone: Backbone, classes: int, anchors: tuple[tuple[float, float], ...], neck: int = NECK
     ) -> None:
         super().__init__()
-        self.shape = {"backbone": backbone, "classes": classes, "anchors": anchors, "neck": neck}
         self.backbone = BACKBONES[backbone]()
         self.head = Yolo2Head(self.backbone.channels, len(anchors), classes, neck, self.backbone.activation)
         self.register_buffer("anchors", torch.tensor(anchors).reshape(-1, 2))
@@ -73,21 +66,3 @@ def detections(
     """What the outputs (n, values) of a detector, float or simulated, say of each picture."""
     _, h, w = graph.shapes()[-1]
     return DetectorMap(graph.kind, len(graph.labels), graph.anchors).found(outputs, (h, w), threshold, nms)
-
-
-def save_detector(path: Path, model: Detector) -> None:
-    """Weights and shape; `path` is there only when it is whole."""
-    part = path.with_suffix(".part")
-    torch.save({"shape": model.shape, "model": model.state_dict()}, part)
-    part.replace(path)
-
-
-def load_detector(path: Path) -> Detector:
-    """The detector of `save_detector`, in evaluation mode. InvalidInput when the file is none."""
-    try:
-        saved = torch.load(path, map_location="cpu", weights_only=True)
-        model = Detector(**saved["shape"])
-        model.load_state_dict(saved["model"])
-    except (OSError, RuntimeError, KeyError, TypeError, ValueError, EOFError, pickle.UnpicklingError) as error:
-        raise InvalidInput("CHECKPOINT_BROKEN", f"{path.name} is not a detector: {error}.") from error
-    return model.eval()

@@ -1,13 +1,10 @@
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
 
-from services.common.errors import InvalidInput
-from services.trainer.detector import Detector, detector_graph, load_detector, save_detector
+from services.trainer.detector import Detector, detector_graph
 from services.trainer.heads.yolo2 import Yolo2Head
 from services.trainer.model import normalised
 
@@ -26,20 +23,6 @@ def test_the_graph_computes_what_the_detector_computes(backbone: str) -> None:
     assert graph.shapes()[-1] == (5 * (5 + 3), 3, 4)
     assert graph.anchors == ANCHORS and graph.labels == ("a", "b", "c")
     assert np.allclose(graph.run_float(pixels.numpy()), expected, atol=1e-4)
-
-
-def test_a_detector_survives_its_file(tmp_path: Path) -> None:
-    model = Detector("tiny_cnn", 3, ANCHORS, neck=16).eval()
-    save_detector(tmp_path / "net.pt", model)
-    loaded = load_detector(tmp_path / "net.pt")
-    x = torch.rand(1, 3, 64, 64)
-    assert torch.equal(loaded(x), model(x)) and loaded.shape == model.shape
-
-
-def test_a_file_that_is_no_detector_is_refused_by_its_name(tmp_path: Path) -> None:
-    (tmp_path / "net.pt").write_bytes(b"no network")
-    with pytest.raises(InvalidInput, match=r"net\.pt is not a detector"):
-        load_detector(tmp_path / "net.pt")
 
 
 def test_an_untrained_head_hardly_sees_anything() -> None:
