@@ -79,17 +79,17 @@ def stamps_folder(cache_dir: Path) -> Path:
     return stamps
 
 
-def make_scenes(stamps: Path, count: int, size: int, seed: int, part: Part) -> Scenes:
-    """`count` scenes of 1 to 5 objects from the stamps and photographs of `part`."""
-    own, photographs = _stamps(stamps, part), _photographs(part)
+def make_scenes(stamps: Path, count: int, size: int, seed: int, part: Part, labels: Sequence[str] = LABELS) -> Scenes:
+    """`count` scenes of 1 to 5 objects of `labels`, which the truths index, from what there is of `part`."""
+    own, photographs = _stamps(stamps, part, labels), _photographs(part)
     scenes = [_scene(own, photographs, size, np.random.default_rng([seed, part == "test", i])) for i in range(count)]
     return Scenes(np.stack([image for image, _ in scenes]), [truths for _, truths in scenes])
 
 
-def _stamps(folder: Path, part: Part) -> list[list[Image.Image]]:
+def _stamps(folder: Path, part: Part, names: Sequence[str]) -> list[list[Image.Image]]:
     """The stamps of each label, cut to what can be seen."""
     labels = []
-    for place in FOLDERS.values():
+    for place in (FOLDERS[name] for name in names):
         families: dict[str, list[Path]] = {}
         for path in sorted((folder / place).rglob("*.png")):
             if not path.stem.endswith("_mirror"):

@@ -7,21 +7,27 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from PIL import Image
 from pydantic import SecretStr
 from pydantic_core import PydanticUndefined
 from typer.main import get_command
 
+from scripts.parameters.page import size
+from scripts.parameters.panels import PANELS
 from services.allinone import AllInOneSettings
 from services.cli import app
 from services.collector.settings import CollectorSettings
 from services.common.settings import CommonSettings
 from services.deployer.settings import DeployerSettings
 from services.gateway.settings import GatewaySettings
+from services.trainer.augmentation import Changes
+from services.trainer.config import TrainingConfig
 from services.trainer.settings import TrainerSettings
 
 ROOT = Path(__file__).resolve().parent.parent
 CLASSES = (CommonSettings, AllInOneSettings, CollectorSettings, TrainerSettings, DeployerSettings, GatewaySettings)
 ROW = re.compile(r"^\| `(BOARDLOOP_[A-Z_0-9]+)` \| (.*?) \| .+ \|$", re.MULTILINE)
+UNSEEN = {"weights_sha256", "threads", "cache_mib"}  # of a training: only in config.json
 ELSEWHERE = {"BOARDLOOP_TOKEN", "BOARDLOOP_SHARED"}  # read by the command line and by the tests, not by a service
 
 
@@ -60,6 +66,22 @@ def test_documented_defaults_are_the_codes() -> None:
 def test_links_between_pages_lead_somewhere(page: Path) -> None:
     for target in re.findall(r"\]\((?!https?:|#|mailto:)([^)#]+)", page.read_text()):
         assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+def test_every_parameter_of_a_training_is_shown_in_a_picture() -> None:
+    tables = (ROOT / "docs" / "training.md").read_text().partition("### How the pictures are changed")[0]
+    rows = re.findall(r"^\| (`.*?) \|", tables, re.MULTILINE)
+    listed = {name for row in rows for name in re.findall(r"`(\w+)`", row)}
+    shown_in = {name for panels in PANELS.values() for panel in panels for name in panel.parameters}
+    assert shown_in == listed
+    assert set(TrainingConfig.model_fields) - set(Changes.model_fields) - UNSEEN <= listed
+
+
+@pytest.mark.parametrize("name", PANELS)
+def test_a_picture_of_parameters_is_on_the_page_and_as_large_as_its_panels(name: str) -> None:
+    assert f"](pictures/{name}.png)" in (ROOT / "docs" / "training.md").read_text()
+    with Image.open(ROOT / "docs" / "pictures" / f"{name}.png") as picture:
+        assert picture.size == size(PANELS[name])
 
 
 def test_every_command_is_in_the_readme() -> None:

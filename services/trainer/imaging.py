@@ -16,7 +16,7 @@ import struct
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from services.common.errors import InvalidInput
 from services.common.jpeg import MAX_SCANS, has_too_many_scans
@@ -58,9 +58,11 @@ def open_rgb(data: bytes, name: str = "picture", least: tuple[int, int] | None =
             picture.load()
             return _rgb(ImageOps.exif_transpose(picture))
     except _BROKEN as error:
+        # Pillow's sentence names a buffer by its address in memory
+        why = "it does not begin like one" if isinstance(error, UnidentifiedImageError) else error
         raise InvalidInput(
             "PICTURE_BROKEN",
-            f"{name} is not a whole JPEG or PNG picture: {error}.",
+            f"{name} is not a whole JPEG or PNG picture: {why}.",
             fix="Mend the file or remove it from the data set, and resume; or start the job with skip_unreadable.",
             file=name,
         ) from error

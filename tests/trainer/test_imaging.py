@@ -60,7 +60,7 @@ def test_a_cut_off_jpeg_is_named(keep: float) -> None:
     "data", [b"GIF89a" + bytes(50), b"<html>", bytes(1000), encoded(Image.new("RGB", (4, 4)), "BMP")]
 )
 def test_other_files_are_refused(data: bytes) -> None:
-    with pytest.raises(InvalidInput, match="not a whole JPEG or PNG"):
+    with pytest.raises(InvalidInput, match="not a whole JPEG or PNG picture: it does not begin like one"):
         imaging.to_input(data, 32, 32)
 
 

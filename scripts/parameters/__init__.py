@@ -1,0 +1,1 @@
+"""What scripts/parameter_pictures draws: data ──► runs (kept as JSON) ──► contents of panels ──► pictures."""
