@@ -86,7 +86,7 @@ def make_scenes(stamps: Path, count: int, size: int, seed: int, part: Part, labe
     return Scenes(np.stack([image for image, _ in scenes]), [truths for _, truths in scenes])
 
 
-def _stamps(folder: Path, part: Part, names: Sequence[str]) -> list[list[Image.Image]]:
+def _stamps(folder: Path, part: Part, names: Sequence[str] = LABELS) -> list[list[Image.Image]]:
     """The stamps of each label, cut to what can be seen."""
     labels = []
     for place in (FOLDERS[name] for name in names):

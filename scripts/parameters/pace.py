@@ -55,7 +55,7 @@ def averages() -> Curves:
 
 def patience() -> Curves:
     lines = [Line("0: all epochs", run().curve(ACCURACY), "faint")]
-    for epochs, tone in ((2, "small"), (3, "large")):
+    for epochs, tone in ((3, "large"), (2, "small")):
         curve = run(patience=epochs).curve(ACCURACY)
         lines.append(Line(f"{epochs}: ends after {len(curve)}", curve, tone, curve[-1:]))
     return Curves(lines, EPOCH, ACCURACY_WORDS, band())
@@ -102,7 +102,7 @@ PANELS = (
     Panel(("warmup_epochs",), "Over so many epochs the learning rate grows at the start.", warmups),
     Panel(
         ("ema",),
-        "Both with learning_rate 0.005, where single steps throw the weights about: their average is steadier.",
+        "With learning_rate 0.005, where steps throw the weights about, the average is steadier; the end is alike.",
         averages,
     ),
     Panel(
