@@ -3,8 +3,8 @@
 `bench/augment.py`, or `make bench ARGS=augment`. Batches of 16 pictures at 224x224 on the CPU with two threads, median
 of nine runs, images a second. "default": mirror, turn, shift and zoom, brightness and contrast, as a training does
 without a word; "all": blur, noise, JPEG, hue and saturation and cut-out besides, each with the probability 0.5. Kornia
-is installed into a throwaway environment that sees this one's torch, and left out with a word where that cannot be
-done. The last line is one JSON object.
+is installed into an environment of its own, kept in the cache, that sees this one's torch, and left out with a word
+where that cannot be done. The last line is one JSON object.
 """
 
 from __future__ import annotations
@@ -12,9 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
-import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable
 from functools import partial
@@ -27,10 +25,19 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
+from bench.rivals import Rival
+from services.common.errors import Unavailable
 from services.trainer.augmentation import Changes, augmented
+from services.trainer.settings import user_cache_dir
 
 BATCH, SIZE, RUNS, THREADS = 16, 224, 9, 2
 ALL = {"blur": 2, "noise": 0.05, "jpeg": 0.7, "hue": 20, "saturation": 0.4, "erase": 0.3}
+KORNIA = Rival(
+    "kornia-0.9.0",
+    ("kornia==0.9.0", "kornia_rs==0.2.0"),
+    ("--no-deps",),
+    beside=str(Path(torch.__file__).parent.parent),
+)
 Figures = dict[str, float]
 
 PEER = """
@@ -70,11 +77,10 @@ def main() -> int:
     asked = parser.parse_args()
     ours, word = _ours(), ""
     peer: Figures = {}
-    with tempfile.TemporaryDirectory() as place:
-        try:
-            peer = _peer(asked.peer_python or _environment(Path(place)))
-        except (subprocess.CalledProcessError, OSError) as error:
-            word = f"kornia cannot be measured here: {error}"
+    try:
+        peer = _peer(asked.peer_python)
+    except Unavailable as error:
+        word = str(error)
     table = Table("", "ours, images/s", "kornia, images/s", title=f"{BATCH} pictures at {SIZE}, {THREADS} threads")
     for name, speed in ours.items():
         table.add_row(name, f"{speed:.0f}", f"{peer[name]:.0f}" if peer else "-")
@@ -106,22 +112,11 @@ def _speed(change: Callable[[], Any]) -> float:
     return BATCH / statistics.median(times)
 
 
-def _environment(place: Path) -> str:
-    """An environment that sees this one's torch."""
-    subprocess.run([sys.executable, "-m", "venv", str(place / "peer")], check=True)
-    python = str(place / "peer" / "bin" / "python")
-    inside = next((place / "peer" / "lib").glob("python*/site-packages"))
-    (inside / "shared.pth").write_text(str(Path(torch.__file__).parent.parent) + "\n")
-    subprocess.run([python, "-m", "pip", "install", "--quiet", "--no-deps", "kornia", "kornia_rs"], check=True)
-    return python
-
-
 def _peer(python: str) -> Figures:
     code = PEER
     for name in ("THREADS", "BATCH", "SIZE", "RUNS"):
         code = code.replace(name, str(globals()[name]))
-    done = subprocess.run([python, "-c", code], check=True, stdout=subprocess.PIPE, text=True)
-    figures: Figures = json.loads(done.stdout.splitlines()[-1])
+    figures: Figures = KORNIA.answer(Path(python) if python else KORNIA.python(user_cache_dir()), ["-c", code])
     return figures
 
 
