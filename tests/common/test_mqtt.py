@@ -1,4 +1,4 @@
-"""services/common/mqtt.py against the embedded broker; how it works with mosquitto is in test_broker.py."""
+"""services/common/mqtt.py against the embedded broker; how it works with mosquitto is in test_broker_*.py."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A job and a model of tests/gateway/canned.py made those of a detector."""
+"""A job and a model of tests/gateway/canned_trainer.py made those of a detector."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ from services.rpc.boardloop.collector.v1 import collector_pb2 as c
 from services.trainer.preview import PreviewService
 
 if TYPE_CHECKING:
-    from tests.gateway.canned import Collector
+    from tests.gateway.canned_collector import Collector
 
 __all__ = ["canned_preview"]
 

@@ -19,6 +19,7 @@ from services.gateway.service import Gateway
 from services.gateway.settings import GatewaySettings
 from tests.browser import Tab, open_tab
 from tests.gateway.canned import World
+from tests.gateway.page_site import Site
 
 PASSWORD = "correct horse battery"
 
@@ -106,3 +107,19 @@ def signed_in(browser: Browser, gateway: Gateway) -> Iterator[Tab]:
     yield tab
     context.close()
     assert tab.silent(), tab.complaints
+
+
+@pytest.fixture(scope="module")
+def site(service_key: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """One for all tests of a module: the next ones see what a test did."""
+    world = World(service_key)
+    project = world.fill()
+    with serving(world, service_key, tmp_path_factory.mktemp("site")) as gateway:
+        yield Site(world, gateway, project)
+    world.close()
+
+
+@pytest.fixture
+def tab(browser: Browser, site: Site) -> Iterator[Tab]:
+    with signed_in(browser, site.gateway) as tab:
+        yield tab
