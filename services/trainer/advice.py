@@ -7,29 +7,28 @@ from typing import cast, get_args
 from services.common.errors import InvalidInput
 from services.rpc.boardloop.collector.v1 import collector_pb2
 from services.rpc.boardloop.trainer.v1 import trainer_pb2 as pb
-from services.trainer.config import Backbone, TrainingConfig, default_head
+from services.trainer.config import HEADS, Backbone, Task, TrainingConfig, default_head
 from services.trainer.estimate import Estimate, check_fits, estimate
 from services.trainer.parameters import DEFAULT_TARGET
 from services.trainer.proposals import Proposal, propose
 
 __all__ = ["check_network", "estimate_message", "estimate_of", "network_estimate", "proposals", "used_labels"]
 
-DETECTION = "detection"
-TASKS = ("", "classification", DETECTION)
+TASKS = ("classification", "detection")
 MAX_LABELS = 100  # of a project
 SMALLEST, LARGEST, STEP = 96, 320, 32  # pixels of a side
 
 
 def proposals(request: pb.ProposeNetworksRequest) -> pb.ProposeNetworksResponse:
-    """InvalidInput for an unknown target or task, or too few or many labels."""
-    labels = _labels(request.labels, request.task)
+    """InvalidInput for an unknown target or task, a head of another task, or too few or many labels."""
+    labels, head = _labels(request.labels), _head(request.head, request.task)
     target = request.target or DEFAULT_TARGET
-    found = propose(target, labels, request.task == DETECTION, request.pictures)
-    return pb.ProposeNetworksResponse(proposals=[_proposal(one, target) for one in found])
+    found = propose(target, labels, head, request.pictures)
+    return pb.ProposeNetworksResponse(proposals=[_proposal(one, target, head) for one in found])
 
 
 def network_estimate(request: pb.EstimateNetworkRequest) -> pb.EstimateNetworkResponse:
-    """InvalidInput for an unknown target, task or backbone, or a side out of range."""
+    """InvalidInput for an unknown target, task or backbone, a head of another task, or a side out of range."""
     default = TrainingConfig()
     backbone, width = request.backbone or default.backbone, request.input_width or default.input_size
     height = request.input_height or width
@@ -39,11 +38,10 @@ def network_estimate(request: pb.EstimateNetworkRequest) -> pb.EstimateNetworkRe
     if any(not SMALLEST <= side <= LARGEST or side % STEP for side in (width, height)):
         words = f"The input is {width}x{height}."
         raise _wrong("input_width", words, f"Take sides of {SMALLEST} to {LARGEST} pixels, multiples of {STEP}.")
-    labels, target = _labels(request.labels, request.task), request.target or DEFAULT_TARGET
-    known_backbone = cast(Backbone, backbone)
-    head = default_head("detection" if request.task == DETECTION else "classification")
-    found = estimate(known_backbone, width, height, labels, target, head)
-    return pb.EstimateNetworkResponse(estimate=_estimate(found, backbone, width, height, target))
+    labels, target = _labels(request.labels), request.target or DEFAULT_TARGET
+    head = _head(request.head, request.task)
+    found = estimate(cast(Backbone, backbone), width, height, labels, target, head)
+    return pb.EstimateNetworkResponse(estimate=_estimate(found, backbone, width, height, target, head))
 
 
 def check_network(parameters: pb.TrainingParameters, version: collector_pb2.DatasetVersion) -> None:
@@ -61,7 +59,7 @@ def estimate_of(parameters: pb.TrainingParameters, version: collector_pb2.Datase
 def estimate_message(found: Estimate, parameters: pb.TrainingParameters) -> pb.NetworkEstimate:
     """The same for the contract."""
     width, height = parameters.input_size, parameters.input_height or parameters.input_size
-    return _estimate(found, parameters.backbone, width, height, parameters.target)
+    return _estimate(found, parameters.backbone, width, height, parameters.target, parameters.head)
 
 
 def used_labels(version: collector_pb2.DatasetVersion) -> tuple[str, ...]:
@@ -70,10 +68,20 @@ def used_labels(version: collector_pb2.DatasetVersion) -> tuple[str, ...]:
     return tuple(label for label in version.labels if label in used) or tuple(version.labels)
 
 
-def _labels(labels: object, task: str) -> tuple[str, ...]:
-    given = tuple(cast("list[str]", labels))
-    if task not in TASKS:
+def _head(head: str, task: str) -> str:
+    """The one that is asked for, or the first of the task."""
+    if task not in ("", *TASKS):
         raise _wrong("task", f"There is no task {task!r}.", 'Choose "classification" or "detection".')
+    if not head:
+        return default_head(cast(Task, task or TASKS[0]))
+    if head not in HEADS or task not in ("", HEADS[head]):
+        fitting = ", ".join(one for one, its in HEADS.items() if task in ("", its))
+        raise _wrong("head", f"There is no head {head!r}{task and ' for '}{task}.", f"Choose one of: {fitting}.")
+    return head
+
+
+def _labels(labels: object) -> tuple[str, ...]:
+    given = tuple(cast("list[str]", labels))
     if not 1 <= len(given) <= MAX_LABELS:
         raise _wrong("labels", f"{len(given)} labels.", f"Name 1 to {MAX_LABELS} labels.")
     return given
@@ -83,9 +91,9 @@ def _wrong(field: str, message: str, fix: str) -> InvalidInput:
     return InvalidInput("NETWORK_REQUEST", message, fix=fix, field=field)
 
 
-def _proposal(one: Proposal, target: str) -> pb.NetworkProposal:
+def _proposal(one: Proposal, target: str, head: str) -> pb.NetworkProposal:
     return pb.NetworkProposal(
-        estimate=_estimate(one.estimate, one.backbone, one.width, one.height, target),
+        estimate=_estimate(one.estimate, one.backbone, one.width, one.height, target, head),
         relative_speed=one.relative_speed,
         recommended=one.recommended,
         reason=one.reason,
@@ -93,7 +101,7 @@ def _proposal(one: Proposal, target: str) -> pb.NetworkProposal:
     )
 
 
-def _estimate(found: Estimate, backbone: str, width: int, height: int, target: str) -> pb.NetworkEstimate:
+def _estimate(found: Estimate, backbone: str, width: int, height: int, target: str, head: str) -> pb.NetworkEstimate:
     return pb.NetworkEstimate(
         backbone=backbone,
         input_width=width,
@@ -108,4 +116,5 @@ def _estimate(found: Estimate, backbone: str, width: int, height: int, target: s
         layer=found.layer,
         oversize=found.oversize,
         unknown=found.unknown,
+        head=head,
     )

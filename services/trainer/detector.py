@@ -29,7 +29,7 @@ NECK = 96  # with MobileNetV1-0.5 the file stays near 1.3 MB, which a K210 has r
 
 
 class Detector(nn.Module):
-    """Normalised images (n, 3, h, w) to the map (n, anchors*(5 + classes), h/32, w/32)."""
+    """Normalised images (n, 3, h, w) to the map (n, anchors*(5 + classes), h/stride, w/stride); its backbone's."""
 
     anchors: Tensor
 

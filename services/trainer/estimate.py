@@ -75,10 +75,10 @@ def _estimate(backbone: Backbone, width: int, height: int, labels: tuple[str, ..
     graph = untrained(backbone, width, height, labels, head)
     size = graph.parameters(), graph.multiply_adds()
     footprint = TARGETS[target].footprint
-    if footprint is None:
-        return Estimate(*size, unknown=f"The target {target} tells its sizes only of a converted file.")
     try:
         check_head(head, target)
+        if footprint is None:
+            return Estimate(*size, unknown=f"The target {target} tells its sizes only of a converted file.")
         found = footprint(graph)
     except UnsupportedModel as error:
         return Estimate(*size, refusal=str(error), layer=error.metadata.get("layer", ""))

@@ -1,8 +1,10 @@
 """A network for every head: how it is built from a configuration, and its graph for the converters.
 
 "classifier"   services.trainer.model.Classifier                logits (n, classes)
-"yolo2"        services.trainer.detector.Detector               the map (n, anchors*(5 + classes), h/32, w/32)
-"anchor_free"  services.trainer.anchor_free.AnchorFreeDetector  the map (n, 5 + classes, h/16, w/16) or that of 32
+"yolo2"        services.trainer.detector.Detector               the map (n, anchors*(5 + classes), h/stride, w/stride)
+"anchor_free"  services.trainer.anchor_free.AnchorFreeDetector  the map (n, 5 + classes, h/stride, w/stride)
+
+The stride is the backbone's: 32, or 16 of one that is cut.
 """
 
 from __future__ import annotations

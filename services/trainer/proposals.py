@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import get_args
 
 from services.trainer.choices import check_target
-from services.trainer.config import Backbone, default_head
+from services.trainer.config import HEADS, Backbone
 from services.trainer.convert import TARGETS
 from services.trainer.estimate import Estimate, estimate
 from services.trainer.parameters import PRETRAINED_BACKBONES
@@ -69,12 +69,14 @@ class _Candidate:
     score: float
 
 
-def propose(target: str, labels: tuple[str, ...], detection: bool = False, pictures: int = 0) -> list[Proposal]:
-    """The recommended one first, then by expected use, those refused last. InvalidInput for an unknown target."""
+def propose(target: str, labels: tuple[str, ...], head: str = "classifier", pictures: int = 0) -> list[Proposal]:
+    """The recommended one first, then by expected use, those refused last; all with `head`, of config.HEADS.
+
+    InvalidInput for an unknown target.
+    """
     check_target(target)
-    head = default_head("detection" if detection else "classification")
     found = [
-        _candidate(*one, estimate(*one, labels, target, head), TARGETS[target].board_type, pictures, detection)
+        _candidate(*one, estimate(*one, labels, target, head), TARGETS[target].board_type, pictures, head)
         for one in _combinations(target)
     ]
     ordered = sorted(found, key=lambda one: -one.score)
@@ -97,14 +99,14 @@ def _combinations(target: str) -> Iterable[tuple[Backbone, int, int]]:
 
 
 def _candidate(
-    backbone: Backbone, width: int, height: int, size: Estimate, board: str, pictures: int, detection: bool
+    backbone: Backbone, width: int, height: int, size: Estimate, board: str, pictures: int, head: str
 ) -> _Candidate:
     score = math.log2(size.multiply_adds)
     pretrained = backbone.startswith(PRETRAINED_BACKBONES)
     reason = "pretrained" if pretrained else "scratch"
     if pretrained:
         score += PRETRAINED if pictures < FEW_PICTURES else PRETRAINED_OF_MANY
-    if not detection and width != height:
+    if HEADS[head] == "classification" and width != height:
         score -= STRETCHED
     over = math.log2(size.multiply_adds / ENOUGH_WORK.get(board, ENOUGH_WORK_ELSEWHERE))
     if over > 0:

@@ -17,7 +17,7 @@ from services.rpc.boardloop.trainer.v1 import trainer_pb2_grpc
 from services.trainer import advice
 from services.trainer.choices import check_target
 from services.trainer.config import Task
-from services.trainer.convert import TARGETS, check_head
+from services.trainer.convert import TARGETS, check_head, heads_of
 from services.trainer.datasets import Datasets
 from services.trainer.detection.boxes import Box
 from services.trainer.evaluation.card import model_card
@@ -204,6 +204,7 @@ class ModelService(trainer_pb2_grpc.ModelServiceServicer):
                 format=target.format,
                 description=target.description,
                 packages=kinds(target.id),
+                heads=heads_of(target.id),
             )
             for target in TARGETS.values()
         ]

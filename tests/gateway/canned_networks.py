@@ -9,8 +9,9 @@ BUDGET = 1887436
 TOO_LARGE = "the model takes 1956736 bytes of RAM on the board; MaixPy-v1 minimum has about 1887436."
 
 
-def canned_networks(target: str) -> t.ProposeNetworksResponse:
+def canned_networks(request: t.ProposeNetworksRequest) -> t.ProposeNetworksResponse:
     """Three for a K210; others have one."""
+    target, head = request.target, request.head or "classifier"
     if target == "nonsense":
         raise InvalidInput("UNKNOWN_TARGET", "There is no target 'nonsense'.", fix="Choose another.")
     rows = [
@@ -20,7 +21,7 @@ def canned_networks(target: str) -> t.ProposeNetworksResponse:
     ]
     proposals = [
         t.NetworkProposal(
-            estimate=_estimate(target, backbone, size, size, file, work, refusal),
+            estimate=_estimate(target, head, backbone, size, size, file, work, refusal),
             relative_speed=rows[0][3] / work, recommended=reason == "best", reason=reason, why=refusal or "Because.",
         )
         for backbone, size, file, work, reason, refusal in rows[: 3 if target.startswith("k210") else 1]
@@ -29,20 +30,21 @@ def canned_networks(target: str) -> t.ProposeNetworksResponse:
 
 
 def canned_estimate(request: t.EstimateNetworkRequest) -> t.EstimateNetworkResponse:
-    """Below 128 pixels it refuses, as a K210 does."""
+    """Below 128 pixels it refuses, as a K210 does; without anchors it has more work."""
     width, height = request.input_width or 128, request.input_height or request.input_width or 128
     refusal = "layer conv24: a map of 3x3 from 6x6; the KPU needs at least 4x4." if width < 128 else ""
-    size = _estimate(request.target, request.backbone, width, height, 0 if refusal else 885696, 49_000_000, refusal)
+    file, work = 0 if refusal else 885696, 61_000_000 if request.head == "anchor_free" else 49_000_000
+    size = _estimate(request.target, request.head, request.backbone, width, height, file, work, refusal)
     return t.EstimateNetworkResponse(estimate=size)
 
 
 def _estimate(
-    target: str, backbone: str, width: int, height: int, file: int, work: int, refusal: str
+    target: str, head: str, backbone: str, width: int, height: int, file: int, work: int, refusal: str
 ) -> t.NetworkEstimate:
     return t.NetworkEstimate(
         backbone=backbone, input_width=width, input_height=height, target=target, parameters=file, multiply_adds=work,
         file_bytes=file, ram_bytes=file and file + 1016, ram_budget_bytes=BUDGET, refusal=refusal,
-        oversize=file > BUDGET,
+        oversize=file > BUDGET, head=head,
     )  # fmt: skip
 
 

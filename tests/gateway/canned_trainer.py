@@ -79,7 +79,7 @@ class Trainer(CannedEvaluations, tg.TrainingServiceServicer, tg.ModelServiceServ
         return canned_check(request, self.problems)
 
     def ProposeNetworks(self, request: t.ProposeNetworksRequest, context: Any) -> t.ProposeNetworksResponse:
-        return canned_networks(request.target)
+        return canned_networks(request)
 
     def EstimateNetwork(self, request: t.EstimateNetworkRequest, context: Any) -> t.EstimateNetworkResponse:
         return canned_estimate(request)
@@ -157,7 +157,9 @@ class Trainer(CannedEvaluations, tg.TrainingServiceServicer, tg.ModelServiceServ
             ("web-onnx", "ONNX", "onnxruntime and the browser", "web", "onnx"),
         ]
         names = ("id", "title", "description", "board_type", "format")
-        return t.ListTargetsResponse(targets=[t.Target(**dict(zip(names, row, strict=True))) for row in rows])
+        targets = [t.Target(heads=["classifier", "yolo2"], **dict(zip(names, row, strict=True))) for row in rows]
+        targets[-1].heads.append("anchor_free")
+        return t.ListTargetsResponse(targets=targets)
 
     def Predict(self, request: t.PredictRequest, context: Any) -> t.PredictResponse:
         return self.prediction

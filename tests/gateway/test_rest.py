@@ -308,6 +308,11 @@ def test_networks_are_proposed_estimated_and_a_training_is_checked(door: Door, w
     small = door.admin.get("/networks/estimate", params=query | {"input_width": 96}).json()
     assert "4x4" in small["refusal"] and small["input_height"] == 96
     assert door.admin.get("/networks").status_code == 422
+    headed = query | {"head": "yolo2"}
+    assert [one["estimate"]["head"] for one in door.admin.get("/networks", params=headed).json()] == ["yolo2"] * 3
+    assert door.admin.get("/networks/estimate", params=headed).json()["head"] == "yolo2"
+    assert door.admin.get("/networks", params=query | {"head": "yolo9"}).status_code == 422
+    assert door.admin.get("/targets").json()[-1]["heads"] == ["classifier", "yolo2", "anchor_free"]
     facts = {"ratio": "3.2"}
     world.trainer.problems = [pb.TrainingProblem(severity=pb.SEVERITY_WARNING, code="imbalance", facts=facts)]
     version = door.admin.get(f"/projects/{project}/versions").json()[0]["id"]

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+import pytest
 from playwright.sync_api import expect
 
 from services.rpc.boardloop.collector.v1 import collector_pb2 as c
 from services.rpc.boardloop.trainer.v1 import trainer_pb2 as t
 from tests.browser import Tab
-from tests.gateway.page_site import Site, start, started
+from tests.gateway.page_site import Site, keep, start, started
 
 
 def test_a_version_is_made_and_trained(tab: Tab, site: Site) -> None:
@@ -63,17 +66,58 @@ def test_a_training_is_seen_live_until_its_model(tab: Tab, site: Site) -> None:
     expect(tab.at("model-view", id=model)).to_be_visible()
 
 
-def test_the_form_has_the_defaults_of_the_version_s_task(tab: Tab, site: Site) -> None:
+@pytest.fixture
+def boxed(site: Site) -> Iterator[None]:
+    """The versions have boxes."""
     versions = site.world.collector.versions
     for version in versions:
         version.task = c.TASK_DETECTION
-    try:
-        started(site, tab)
-        asked = next(reversed(site.world.trainer.jobs.values())).parameters
-        assert (asked.zoom, asked.weight_decay, asked.rotate, asked.head) == (0.35, 0.02, 0, "")
-    finally:
-        for version in versions:
-            version.task = c.TASK_CLASSIFICATION
+    yield
+    for version in versions:
+        version.task = c.TASK_CLASSIFICATION
+
+
+def test_the_form_has_the_defaults_of_the_version_s_task(tab: Tab, site: Site, boxed: None) -> None:
+    started(site, tab)
+    asked = next(reversed(site.world.trainer.jobs.values())).parameters
+    assert (asked.zoom, asked.weight_decay, asked.rotate, asked.head) == (0.35, 0.02, 0, "yolo2")
+
+
+def test_the_head_is_chosen_where_the_chip_reads_several_and_the_cost_follows_it(
+    tab: Tab, site: Site, boxed: None
+) -> None:
+    tab.go(f"/projects/{site.project}/training")
+    expect(tab.at("networks-title")).to_contain_text("YOLOv2 detector")
+    expect(tab.at("train-head")).to_be_hidden()  # a K210 reads one only
+    expect(tab.at("train-target")).to_contain_text("K210, MaixPy")
+    tab.choose("train-target", "ONNX")
+    tab.choose("train-head", "Anchor-free detector (ncnn, ONNX)")
+    expect(tab.at("networks-title")).to_contain_text("Anchor-free detector")
+    expect(tab.at("network-estimate")).to_contain_text("Anchor-free detector")
+    expect(tab.at("network-estimate")).to_contain_text("61 million multiply-adds")
+    keep(tab, "training-heads")
+    assert site.world.trainer.jobs[start(site, tab)].parameters.head == "anchor_free"
+    tab.choose("train-target", "V831, AWNN int8")
+    expect(tab.at("network-estimate")).to_contain_text("49 million multiply-adds")
+    expect(tab.at("networks-title")).to_contain_text("YOLOv2 detector")
+
+
+def test_a_training_from_a_model_keeps_its_head(tab: Tab, site: Site, boxed: None) -> None:
+    trainer = site.world.trainer
+    job = started(site, tab)
+    trainer.jobs[job].parameters.target = "web-onnx"
+    model = trainer.finish(job)
+    trainer.models[model].task, trainer.models[model].head = "detection", "anchor_free"
+    tab.go(f"/projects/{site.project}/training?model={model}")
+    expect(tab.at("network-estimate")).to_contain_text("Anchor-free detector")
+
+
+def test_labels_need_no_choice_of_a_head(tab: Tab, site: Site) -> None:
+    tab.go(f"/projects/{site.project}/training")
+    expect(tab.at("train-target")).to_contain_text("K210, MaixPy")
+    tab.choose("train-target", "ONNX")
+    expect(tab.at("networks-title")).to_contain_text("Classifier")
+    expect(tab.at("train-head")).to_be_hidden()
 
 
 def test_a_waiting_training_shows_its_place_and_takes_a_priority(tab: Tab, site: Site) -> None:

@@ -17,6 +17,7 @@ FAST = ConvertOptions(bias_correction=False, allow_oversize=True)
 CASES: list[tuple[Backbone, int, int, str]] = [
     ("tiny_cnn", 128, 128, "classifier"),
     ("mobilenet_v1_0.25", 160, 128, "yolo2"),
+    ("mobilenet_v1_0.25", 160, 128, "anchor_free"),
     ("mobilenet_v2_0.35", 128, 128, "classifier"),
     ("darknet_slim_0.5", 128, 128, "classifier"),
 ]
@@ -42,6 +43,11 @@ def test_the_estimate_is_the_size_of_the_converted_file(
     ram = max((memory.bytes for memory in report.board_memory), default=report.file_size + report.main_memory)
     assert found.file_size == pytest.approx(report.file_size, rel=0.02)
     assert found.ram == (ram if target.startswith("k210") else pytest.approx(ram, rel=0.02))
+
+
+def test_a_head_without_anchors_costs_what_its_own_network_does() -> None:
+    both = [estimate("mobilenet_v1_0.5", 128, 128, LABELS, "web-onnx", head) for head in ("yolo2", "anchor_free")]
+    assert both[1].file_size < both[0].file_size and both[0].multiply_adds != both[1].multiply_adds  # two blocks less
 
 
 def test_a_layer_that_the_chip_has_not_room_for_is_named() -> None:

@@ -12,27 +12,32 @@ import pytest
 import torch
 
 from services.common.errors import InvalidInput
-from services.trainer.config import parse_config
+from services.trainer.checkpoints import load_checkpoint
+from services.trainer.config import HEADS, parse_config
 from services.trainer.engine import LocalEngine
 from services.trainer.workers import _free_port
+from tests.trainer.scenes import write_scenes
 
 STEP = Path(__file__).with_name("parallel_step.py")
 
 
-def step(out: Path, size: int) -> list[dict[str, torch.Tensor]]:
+def step(out: Path, size: int, head: str) -> list[dict[str, torch.Tensor]]:
     ranks = {"WORLD_SIZE": str(size), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(_free_port())}
     path = {"PYTHONPATH": str(STEP.parents[2])}
     processes = [
-        subprocess.Popen([sys.executable, str(STEP), str(out)], env=os.environ | path | ranks | {"RANK": str(rank)})
+        subprocess.Popen(
+            [sys.executable, str(STEP), str(out), head], env=os.environ | path | ranks | {"RANK": str(rank)}
+        )
         for rank in range(size)
     ]
     assert [process.wait(120) for process in processes] == [0] * size
     return [torch.load(out / f"{size}-{rank}.pt", weights_only=True) for rank in range(size)]
 
 
-def test_a_step_of_two_processes_is_that_of_one(tmp_path: Path) -> None:
-    (one,) = step(tmp_path, 1)
-    for shared in step(tmp_path, 2):  # seven pictures: shares of three and four
+@pytest.mark.parametrize("head", HEADS)
+def test_a_step_of_two_processes_is_that_of_one(tmp_path: Path, head: str) -> None:
+    (one,) = step(tmp_path, 1, head)
+    for shared in step(tmp_path, 2, head):  # seven pictures: shares of three and four
         assert shared.keys() == one.keys()
         for name, value in one.items():
             assert (shared[name] - value).norm() <= 1e-10 * value.norm(), name
@@ -50,6 +55,19 @@ def test_when_a_process_dies_all_go_on_from_the_last_finished_epoch(job_folder: 
     words = " ".join(event.get("message", "") for event in events)
     assert killed and "A worker process died" in words and "going on after epoch" in words
     assert events[-1]["type"] == "done" and max(event.get("epoch", 0) for event in events) == 9
+
+
+@pytest.mark.parametrize("head", ["yolo2", "anchor_free"])
+def test_two_workers_train_the_detector_that_one_does(tmp_path: Path, head: str) -> None:
+    epochs = []
+    for workers in (1, 2):
+        # the second batch has nine pictures: shares of four and five
+        folder = write_scenes(tmp_path / str(workers), train=17, epochs=1, head=head, learning_rate=1e-6)
+        task = LocalEngine().start("services.trainer.loop", folder, log="train.log", workers=workers)
+        *_, epoch, done = (event for event in task.events() if event["type"] in ("epoch", "done"))
+        assert done["type"] == "done" and load_checkpoint(folder / "best.pt").config.head == head
+        epochs.append({name: value for name, value in epoch.items() if "loss" in name})
+    assert len(epochs[0]) == 5 and epochs[1] == pytest.approx(epochs[0], rel=0.02)  # bfloat16 on CPUs that have it
 
 
 def test_a_batch_too_small_for_its_workers_is_refused() -> None:

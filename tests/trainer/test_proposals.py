@@ -18,7 +18,7 @@ def test_a_k210_gets_a_pretrained_network_that_every_firmware_holds() -> None:
 
 
 def test_a_detector_is_narrower_because_its_head_takes_room() -> None:
-    first = propose(V3, LABELS, detection=True)[0]
+    first = propose(V3, LABELS, "yolo2")[0]
     assert first.backbone == "mobilenet_v1_0.25" and first.estimate.ram <= 1 << 20
     assert (first.width, first.height) == (320, 224)  # as wide as the camera
 
@@ -39,6 +39,13 @@ def test_the_relative_speed_is_that_of_the_multiply_adds() -> None:
 
 def test_a_chip_without_depthwise_convolutions_gets_dense_networks() -> None:
     assert propose("v831-awnn-int8", LABELS)[0].backbone.startswith(("resnet18", "darknet"))
+
+
+def test_those_without_anchors_are_for_targets_that_decode_them() -> None:
+    first, *_ = found = propose("linux-ncnn-int8", LABELS, "anchor_free")
+    assert first.recommended and all(one.estimate.fits and one.estimate.file_size for one in found)
+    refused = propose(V3, LABELS, "anchor_free")
+    assert refused and all("know YOLOv2 only" in one.why and not one.recommended for one in refused)
 
 
 def test_an_unknown_target_is_refused() -> None:

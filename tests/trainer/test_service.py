@@ -185,9 +185,23 @@ def test_networks_are_proposed_and_estimated_over_grpc(world: World) -> None:
         target=size.target, labels=["ring", "bars"], backbone=size.backbone, input_width=size.input_width
     )
     assert world.training.EstimateNetwork(same).estimate == size
-    for wrong in ({"labels": []}, {"labels": ["a"], "task": "poetry"}, {"labels": ["a"], "input_width": 100}):
+    wrongs = ({"labels": []}, *({"labels": ["a"], **one} for one in (
+        {"task": "poetry"}, {"input_width": 100}, {"head": "yolo9"}, {"task": "classification", "head": "yolo2"},
+    )))  # fmt: skip
+    for wrong in wrongs:
         with pytest.raises(InvalidInput):
             world.training.EstimateNetwork(pb.EstimateNetworkRequest(**wrong))
+
+
+def test_networks_are_for_the_head_that_is_asked_for(world: World) -> None:
+    targets = {one.id: list(one.heads) for one in world.models.ListTargets(pb.ListTargetsRequest()).targets}
+    assert targets["k210-kmodel-v3"] == ["classifier", "yolo2"] and "anchor_free" in targets["web-onnx"]
+    asked = {"target": "web-onnx", "labels": ["ring", "bars"]}
+    for task, head, said in (("", "", "classifier"), ("detection", "", "yolo2"), ("", "anchor_free", "anchor_free")):
+        found = world.training.ProposeNetworks(pb.ProposeNetworksRequest(**asked, task=task, head=head)).proposals
+        assert {one.estimate.head for one in found} == {said} and found[0].recommended
+        one = world.training.EstimateNetwork(pb.EstimateNetworkRequest(**asked, task=task, head=head)).estimate
+        assert one.head == said and one.file_bytes > 0
 
 
 def test_a_picture_damaged_in_the_store_is_named(world: World) -> None:

@@ -149,7 +149,6 @@ PAGES: dict[str, tuple[str, str]] = {
         "What the network says: one label, or where objects are. The anchor-free detector is for ncnn and ONNX.",
         "网络的输出：一个标签，或物体的位置。无锚框检测器用于 ncnn 与 ONNX。",
     ),
-    "training.head_task": ("By the version", "由版本决定"),
     "training.head_classifier": ("Classifier", "分类器"),
     "training.head_yolo2": ("YOLOv2 detector", "YOLOv2 检测器"),
     "training.head_anchor_free": ("Anchor-free detector (ncnn, ONNX)", "无锚框检测器（ncnn、ONNX）"),

@@ -41,30 +41,36 @@ class NetworkPicker:
     def __init__(self, page: Page, take: Take) -> None:
         self._page = page
         self._take = take
-        html(escape(page.t("networks.title")), "muted")
+        self._title = html(escape(page.t("networks.title")), "muted").props(mark("networks-title"))
         self._rows = ui.element("div").classes("stack tight full").props(mark("networks"))
         self._note = html("", "faint").props(mark("network-estimate") + ' role="status"')
         self._shown: tuple[object, ...] = ()
         self._picks: dict[tuple[str, int, int], ui.element] = {}
         self._chosen = ("", 0, 0)
+        self._asked: trainer.EstimateNetworkRequest | None = None
 
-    async def propose(self, target: str, version: collector.DatasetVersion) -> None:
-        """Draw the proposals for this chip and data; nothing when they are drawn already."""
-        wanted = (target, version.id)
+    async def propose(self, target: str, version: collector.DatasetVersion, head: str) -> None:
+        """Draw the proposals for this chip, data and head; nothing when they are drawn already."""
+        wanted = (target, version.id, head)
         if not version.id or wanted == self._shown:
             return
         self._shown = wanted
         request = trainer.ProposeNetworksRequest(
-            target=target, labels=_labels(version), task=_task(version), pictures=version.train_count
+            target=target, labels=list(version.labels), head=head, pictures=version.train_count
         )
         try:
             answer = await ask(self._page.upstream.training.ProposeNetworks(request, timeout=SECONDS))
         except BoardloopError as error:
+            if wanted != self._shown:
+                return
             self._shown = ()
             self._rows.clear()
             with self._rows:
                 html(escape(str(error)), "faint")
             return
+        if wanted != self._shown:
+            return  # another choice was made meanwhile
+        self._title.set_content(escape(f"{self._page.t('networks.title')} · {self._head(head)}"))
         self._rows.clear()
         self._picks.clear()
         with self._rows:
@@ -78,29 +84,34 @@ class NetworkPicker:
         self._light()
 
     async def estimate(
-        self, target: str, version: collector.DatasetVersion, backbone: str, width: int, height: int
+        self, target: str, version: collector.DatasetVersion, head: str, backbone: str, width: int, height: int
     ) -> None:
         """Say what this combination takes, or why it cannot be converted."""
         self._chosen = (backbone, width, height)
         self._light()
         if not version.id:
             return
-        request = trainer.EstimateNetworkRequest(
+        self._asked = request = trainer.EstimateNetworkRequest(
             target=target,
-            labels=_labels(version),
-            task=_task(version),
+            labels=list(version.labels),
+            head=head,
             backbone=backbone,
             input_width=width,
             input_height=height,
         )
         try:
             found = (await ask(self._page.upstream.training.EstimateNetwork(request, timeout=SECONDS))).estimate
+            words = self._cost(found, head)
         except BoardloopError as error:
-            self._note.set_content(escape(str(error)))
-            return
-        chosen = f"<b>{escape(backbone_name(backbone))} · {width} × {height}</b>"
+            words = escape(str(error))
+        if request is self._asked:  # else another choice was made meanwhile
+            self._note.set_content(words)
+
+    def _cost(self, found: trainer.NetworkEstimate, head: str) -> str:
+        sides = f"{found.input_width} × {found.input_height}"
+        chosen = escape(f"{backbone_name(found.backbone)} · {sides} · {self._head(head)}")
         refused = f'<br><span class="refused">{escape(found.refusal)}</span>' if found.refusal else ""
-        self._note.set_content(f"{chosen}<br>{self._sizes(found)}{refused}")
+        return f"<b>{chosen}</b><br>{self._sizes(found)}{refused}"
 
     def _row(self, one: trainer.NetworkProposal) -> None:
         t, size = self._page.t, one.estimate
@@ -121,6 +132,9 @@ class NetworkPicker:
         if not refused:
             row.on("click", self._page.action(lambda: self._take(size.backbone, size.input_width, size.input_height)))
 
+    def _head(self, head: str) -> str:
+        return self._page.t(f"training.head_{head}")
+
     def _light(self) -> None:
         """The proposal that the form has."""
         for key, row in self._picks.items():
@@ -134,11 +148,3 @@ class NetworkPicker:
         of = t("networks.of", budget=kilobytes(size.ram_budget_bytes)) if size.ram_budget_bytes else ""
         parts = (t("networks.file", size=kilobytes(size.file_bytes)), f"RAM {kilobytes(size.ram_bytes)}{of}", work)
         return escape(" · ".join(parts))
-
-
-def _labels(version: collector.DatasetVersion) -> list[str]:
-    return list(version.labels)
-
-
-def _task(version: collector.DatasetVersion) -> str:
-    return "detection" if version.task == collector.TASK_DETECTION else "classification"

@@ -34,8 +34,9 @@ SIZES = {
     f"{width}x{height}": f"{width} × {height}"
     for width, height in (*((side, side) for side in (96, 128, 160, 192, 224, 256, 320)), (320, 224))
 }
-HEADS = ("classifier", "yolo2", "anchor_free")
+CLASSIFIER = "classifier"
 DEFAULT_TARGET = "k210-kmodel-v3"
+DEFAULT_HEADS = (CLASSIFIER, "yolo2")  # until the targets are loaded
 
 
 class TrainingForm:
@@ -49,6 +50,8 @@ class TrainingForm:
         self._versions: dict[str, collector.DatasetVersion] = {}
         self._wanted = version
         self._detection: set[str] = set()  # ids of the versions with boxes
+        self._targets: dict[str, trainer.Target] = {}
+        self._usual_head = ""  # that of the model to train on from
         self._started: Callable[[str], None] = lambda _: None
         t = page.t
         with ui.element("section").classes("card stack"):
@@ -72,6 +75,8 @@ class TrainingForm:
         self._version = ui.select({}, label=t("training.version"), on_change=self._fit_to_task)
         self._version.props("outlined " + mark("train-version"))
         self._target = self._select("target", {DEFAULT_TARGET: DEFAULT_TARGET}, DEFAULT_TARGET)
+        self._head = self._select("head", {CLASSIFIER: t(f"training.head_{CLASSIFIER}")}, CLASSIFIER)
+        self._head.set_visibility(False)
         self._networks = NetworkPicker(self._page, self._take)
         self._epochs = self._number("epochs", 15, 1, 1000)
         weights = {"imagenet": t("training.weights_imagenet"), "none": t("training.weights_none")}
@@ -82,8 +87,6 @@ class TrainingForm:
             ui.element("div").classes("stack"),
         ):
             self._backbone = self._select("backbone", BACKBONES, "mobilenet_v1_0.5")
-            heads = {"": t("training.head_task"), **{head: t(f"training.head_{head}") for head in HEADS}}
-            self._head = self._select("head", heads, "")
             self._input = self._select("input", SIZES, "128x128")
             self._drop = self._number("drop", 3, 0, 100, precision=None)
             self._batch = self._number("batch", 16, 1, 512)
@@ -93,7 +96,8 @@ class TrainingForm:
         with self._advanced.preview:
             preview = AugmentationPreview(self._page, self._preview_request)
         self._advanced.on_change(preview.refresh)
-        for field in (self._version, self._target, self._backbone, self._input):
+        self._target.on_value_change(self._fit_head)
+        for field in (self._version, self._target, self._head, self._backbone, self._input):
             field.on_value_change(self._page.action(self._weigh))
         ui.timer(0.1, self._load_targets, once=True)
         self._preflight = PreflightPanel(self._page)
@@ -133,8 +137,9 @@ class TrainingForm:
         """Proposals for the chip, and what the present choice takes there."""
         version = self._versions.get(str(self._version.value), collector.DatasetVersion())
         target, (width, height) = str(self._target.value), self._sides()
-        await self._networks.propose(target, version)
-        await self._networks.estimate(target, version, str(self._backbone.value), width, height)
+        head = str(self._head.value)
+        await self._networks.propose(target, version, head)
+        await self._networks.estimate(target, version, head, str(self._backbone.value), width, height)
 
     def _sides(self) -> tuple[int, int]:
         """Width and height of the input."""
@@ -146,6 +151,7 @@ class TrainingForm:
             answer = await ask(self._page.upstream.models.ListTargets(trainer.ListTargetsRequest()))
         except BoardloopError:
             return  # the banner says that the trainer is away; the default stays
+        self._targets = {target.id: target for target in answer.targets}
         if answer.targets:
             self._target.set_options({target.id: target.title for target in answer.targets})
         if self._model:
@@ -157,6 +163,7 @@ class TrainingForm:
         model = (await ask(upstream.models.GetModel(trainer.GetModelRequest(model_id=self._model)))).model
         job = (await ask(upstream.training.GetJob(trainer.GetJobRequest(job_id=model.job_id)))).job
         parameters, start = job.parameters, f"model:{model.id}"
+        self._usual_head = model.head
         words = self._page.t("training.weights_model", name=model.name)
         self._weights.set_options({start: words, **self._weights_words}, value=start)
         self._epochs.value, self._batch.value = parameters.epochs, parameters.batch_size
@@ -165,6 +172,7 @@ class TrainingForm:
             (self._backbone, model.backbone),
             (self._input, f"{model.input_size}x{model.input_height or model.input_size}"),
             (self._target, parameters.target),
+            (self._head, model.head),  # its choice follows from the target
         ):
             if value in field.options:
                 field.value = value
@@ -193,6 +201,17 @@ class TrainingForm:
     def _fit_to_task(self) -> None:
         """Another task has other defaults; what a person, or a model to train on from, has set otherwise stays."""
         self._advanced.fit(detection=self._version.value in self._detection)
+        self._fit_head()
+
+    def _fit_head(self) -> None:
+        """The heads of the version's task that the chip's boards read; one alone is no question."""
+        read = self._targets.get(str(self._target.value), trainer.Target()).heads or DEFAULT_HEADS
+        detection = self._version.value in self._detection
+        heads = [head for head in read if (head != CLASSIFIER) == detection]
+        wanted = (str(self._head.value), self._usual_head, *heads)
+        options = {head: self._page.t(f"training.head_{head}") for head in heads}
+        self._head.set_options(options, value=next(head for head in wanted if head in heads))
+        self._head.set_visibility(len(heads) > 1)
 
     async def _check(self) -> None:
         await self._preflight.check(

@@ -90,7 +90,7 @@ class ModelPublic(Public):
     created_at: Time
     task: str = Field(description='"classification" or "detection"')
     head: str
-    anchors: Many[float] = Field(description="of a yolo2: width, height, width, height … in cells of 32 pixels")
+    anchors: Many[float] = Field(description="of a yolo2: width, height, width, height … in cells of its last map")
 
 
 class TargetPublic(Public):
@@ -102,6 +102,7 @@ class TargetPublic(Public):
     board_type: str = Field(description='"k210", "v831", "linux", "mcu" or "web"')
     format: str
     packages: Many[str] = Field(description="kinds of package that its files come in")
+    heads: Many[str] = Field(description="whose answers the programs of its boards read")
 
 
 class ConversionCreate(BaseModel):

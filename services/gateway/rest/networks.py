@@ -18,11 +18,17 @@ router = APIRouter(prefix="/v1", tags=["jobs"])
 
 Labels = Annotated[list[LabelName], Query(alias="label", min_length=1, max_length=100, description="once for each")]
 Name = Annotated[str, Query(max_length=64)]
-Task = Literal["classification", "detection"]
+Task = Annotated[
+    Literal["", "classification", "detection"], Query(description='"" = that of the head, else "classification"')
+]
+Head = Annotated[
+    Literal["", "classifier", "yolo2", "anchor_free"],
+    Query(description='"" = classifier, or yolo2 by the task'),
+]
 
 
 class NetworkEstimate(Public):
-    """One combination of backbone and input for a target."""
+    """One combination of backbone, head and input for a target."""
 
     backbone: str
     input_width: int = Field(description="pixels")
@@ -37,6 +43,7 @@ class NetworkEstimate(Public):
     layer: str = Field(description="the layer that the refusal is about")
     oversize: bool = Field(description="refused for its size alone: allow_oversize converts it all the same")
     unknown: str = Field(description='why the size is not known; "" = it is')
+    head: str = Field(description='what it is estimated with: "classifier", "yolo2", "anchor_free"')
 
 
 class NetworkProposal(Public):
@@ -49,29 +56,37 @@ class NetworkProposal(Public):
     why: str = Field(description="a sentence")
 
 
-@router.get("/networks", summary="Networks for a target, the best first, with their sizes")
+@router.get("/networks", summary="Networks for a target and a head, the best first, with their sizes")
 async def propose_networks(
     context: Here,
     labels: Labels,
     target: Name = "",
-    task: Task = "classification",
+    task: Task = "",
+    head: Head = "",
     pictures: Annotated[int, Query(ge=0, lt=2**31, description="to train on; 0 = not known")] = 0,
 ) -> list[NetworkProposal]:
-    request = pb.ProposeNetworksRequest(target=target, labels=labels, task=task, pictures=pictures)
+    request = pb.ProposeNetworksRequest(target=target, labels=labels, task=task, head=head, pictures=pictures)
     return NetworkProposal.all_of((await ask(context.upstream.training.ProposeNetworks(request))).proposals)
 
 
-@router.get("/networks/estimate", summary="The size of one network, before any training")
+@router.get("/networks/estimate", summary="The size of one network with its head, before any training")
 async def estimate_network(
     context: Here,
     labels: Labels,
     target: Name = "",
-    task: Task = "classification",
+    task: Task = "",
+    head: Head = "",
     backbone: Name = "",
     input_width: Annotated[int, Query(ge=0, le=320, description="pixels; 0 = 128")] = 0,
     input_height: Annotated[int, Query(ge=0, le=320, description="0 = input_width")] = 0,
 ) -> NetworkEstimate:
     request = pb.EstimateNetworkRequest(
-        target=target, labels=labels, task=task, backbone=backbone, input_width=input_width, input_height=input_height
+        target=target,
+        labels=labels,
+        task=task,
+        head=head,
+        backbone=backbone,
+        input_width=input_width,
+        input_height=input_height,
     )
     return NetworkEstimate.of((await ask(context.upstream.training.EstimateNetwork(request))).estimate)

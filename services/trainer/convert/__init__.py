@@ -7,6 +7,7 @@ logits = simulator("k210-kmodel-v3", model.data).run(images)   what the chip wil
 from __future__ import annotations
 
 from services.common.errors import InvalidInput, UnsupportedModel
+from services.trainer.config import HEADS
 from services.trainer.convert import awnn, kmodel_v3, kmodel_v5, ncnn, onnx_file, tinymaix
 from services.trainer.convert.contract import (
     ConversionReport,
@@ -29,6 +30,7 @@ __all__ = [
     "Target",
     "check_head",
     "convert",
+    "heads_of",
     "simulator",
 ]
 
@@ -57,13 +59,19 @@ def convert(graph: Graph, target: str, calibration_u8: Images, options: ConvertO
     return _target(target).convert(graph, calibration_u8, options or ConvertOptions())
 
 
-def check_head(head: str, target: str) -> None:
-    """UnsupportedModel for a head whose map no program of the target's boards can read.
+def heads_of(target: str) -> tuple[str, ...]:
+    """Those of services.trainer.config.HEADS whose output the programs of the target's boards can read.
 
-    `head`: a name of services.trainer.config.HEADS. InvalidInput for an unknown target.
+    InvalidInput for an unknown target.
     """
-    if head == "anchor_free" and _target(target).board_type not in _FREE:
-        able = ", ".join(one.id for one in TARGETS.values() if one.board_type in _FREE)
+    free = _target(target).board_type in _FREE
+    return tuple(head for head in HEADS if free or head != "anchor_free")
+
+
+def check_head(head: str, target: str) -> None:
+    """UnsupportedModel for a head that is not of `heads_of`; InvalidInput for an unknown target."""
+    if head not in heads_of(target):
+        able = ", ".join(one for one in TARGETS if head in heads_of(one))
         raise UnsupportedModel(
             "HEAD_NOT_FOR_TARGET",
             f"The head puts out an anchor-free map, and the decoders of {target} know YOLOv2 only.",

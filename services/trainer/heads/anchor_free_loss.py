@@ -25,12 +25,12 @@ _TINY = 1e-7
 def anchor_free_loss(last: Tensor, targets: Targets) -> LossParts:
     """`last`: the head's map (n, 5 + classes, h, w)."""
     n, _, h, w = last.shape
-    values = last.float().flatten(2).transpose(1, 2)  # (n, cells, 5 + classes)
-    truths = targets.boxes * torch.tensor([w, h, w, h], device=last.device)
+    values = last.flatten(2).transpose(1, 2)  # (n, cells, 5 + classes)
+    truths = targets.boxes * last.new_tensor([w, h, w, h])
     picture, cell, which = assigned(targets.picture, truths, n, h, w)
     chosen = values[picture, cell]
     overlap, hull = _overlaps(_boxes(chosen[:, :4], cell, w), truths[which])
-    wanted = torch.zeros(n, h * w, device=last.device)
+    wanted = last.new_zeros(n, h * w)
     wanted[picture, cell] = overlap.detach().clamp(0, 1)
     cells = max(len(which), 1)
     objectness = F.binary_cross_entropy_with_logits(values[..., VALUES - 1], wanted, reduction="sum")

@@ -68,15 +68,15 @@ def yolo2_loss(last: Tensor, targets: Targets, anchors: Tensor) -> LossParts:
     count = len(anchors)
     values = last.view(n, count, channels // count, h, w).permute(0, 1, 3, 4, 2)  # (n, anchors, h, w, 5 + classes)
     boxes = _boxes(values, anchors)  # (n, anchors, h, w, 4), in cells
-    truths = targets.boxes * torch.tensor([w, h, w, h], device=last.device)
+    truths = targets.boxes * last.new_tensor([w, h, w, h])
     which, anchor = _responsible(truths, anchors)
     centre = (truths[which, :2] + truths[which, 2:]) / 2
     column, row = centre[:, 0].long().clamp(0, w - 1), centre[:, 1].long().clamp(0, h - 1)
     place = (targets.picture[which], anchor, row, column)
 
     overlap, penalty = _overlap(boxes[place], truths[which])
-    wanted = torch.zeros(n, count, h, w, device=last.device)
-    weight = torch.where(_covered(boxes.detach(), truths, targets.picture), 0.0, _EMPTY)
+    wanted = last.new_zeros(n, count, h, w)
+    weight = _EMPTY * (~_covered(boxes.detach(), truths, targets.picture)).to(last.dtype)
     wanted[place] = overlap.detach().clamp(0, 1)
     weight[place] = 1.0
     objects = max(len(which), 1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from services.common.errors import InvalidInput
@@ -12,8 +13,8 @@ from services.rpc.boardloop.trainer.v1 import trainer_pb2 as pb
 from services.trainer import advice, parameters
 from services.trainer.datasets import Datasets
 from services.trainer.estimate import Estimate
-from services.trainer.preflight.counts import count_labels, count_problems, version_errors
-from services.trainer.preflight.look import Look, Looks
+from services.trainer.preflight.counts import count_labels, count_problems, version_errors, without_broken
+from services.trainer.preflight.look import Look, Looks, Seen
 from services.trainer.preflight.pictures import picture_problems
 from services.trainer.preflight.problems import Problem, Severity, error, note, warning
 from services.trainer.preflight.speed import speed
@@ -58,13 +59,14 @@ class Preflight:
             problems.append(error("disk_full", needed=needed >> 20, free=free >> 20))
         fatal = any(one.severity is Severity.ERROR for one in problems)
         rate = None if fatal else speed(asked, self.store.of_project(version.project_id))
-        pictures = asked.epochs * version.train_count
+        used, seen = _used(asked, version, look)
+        pictures = asked.epochs * used.train_count
         return pb.CheckTrainingResponse(
             parameters=asked,
             notes=_notes(asked),
             labels=[
                 pb.SplitCount(label=one.label, train=one.train, validation=one.validation)
-                for one in count_labels(version, look.seen)
+                for one in count_labels(used, seen)
             ],
             problems=[_message(one) for one in sorted(problems, key=lambda one: -one.severity)],
             pictures=total,
@@ -81,7 +83,8 @@ class Preflight:
         """UnsupportedModel or InvalidInput for the first error that is known without looking at the pictures anew."""
         advice.check_network(asked, version)
         look = self.looks.known(version.id) or Look(())
-        wrong = [*version_errors(version), *picture_problems(look.seen, *_input(asked), asked.skip_unreadable)]
+        used, _ = _used(asked, version, look)
+        wrong = [*version_errors(used), *picture_problems(look.seen, *_input(asked), asked.skip_unreadable)]
         for one in wrong:
             if one.severity is Severity.ERROR:
                 raise InvalidInput(one.code.upper(), one.message, fix=one.fix)
@@ -90,11 +93,12 @@ class Preflight:
         self, asked: pb.TrainingParameters, version: collector_pb2.DatasetVersion, look: Look, network: Estimate
     ) -> list[Problem]:
         width, height = _input(asked)
-        problems = version_errors(version)
+        used, seen = _used(asked, version, look)
+        problems = version_errors(used)
         if look.failure:
             problems.append(error("unfetched", failure=look.failure))
         problems += picture_problems(look.seen, width, height, asked.skip_unreadable)
-        problems += count_problems(version, look.seen, width, height, asked.balance_classes)
+        problems += count_problems(used, seen, width, height, asked.balance_classes)
         if network.refusal and not (network.oversize and asked.allow_oversize):
             problems.append(error("network", reason=network.refusal))
         if network.oversize and asked.allow_oversize:
@@ -112,6 +116,13 @@ class Preflight:
         while not folder.exists():
             folder = folder.parent
         return int(mean * total) + BYTES_A_WEIGHT * network.parameters, shutil.disk_usage(folder).free
+
+
+def _used(
+    asked: pb.TrainingParameters, version: collector_pb2.DatasetVersion, look: Look
+) -> tuple[collector_pb2.DatasetVersion, Sequence[Seen]]:
+    """The version, and what was seen of it, as this training would have them."""
+    return without_broken(version, look.seen) if asked.skip_unreadable else (version, look.seen)
 
 
 def _input(asked: pb.TrainingParameters) -> tuple[int, int]:

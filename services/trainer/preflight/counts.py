@@ -10,7 +10,7 @@ from services.rpc.boardloop.collector.v1 import collector_pb2
 from services.trainer.preflight.look import Seen
 from services.trainer.preflight.problems import Problem, error, note, warning
 
-__all__ = ["SplitCount", "count_labels", "count_problems", "version_errors"]
+__all__ = ["SplitCount", "count_labels", "count_problems", "version_errors", "without_broken"]
 
 FEW = 20  # pictures of a label to train on, below which chance decides
 IMBALANCE = 3.0  # times as many pictures of one label as of another
@@ -24,6 +24,22 @@ class SplitCount:
     label: str
     train: int
     validation: int
+
+
+def without_broken(
+    version: collector_pb2.DatasetVersion, seen: Sequence[Seen]
+) -> tuple[collector_pb2.DatasetVersion, list[Seen]]:
+    """The version, and what was seen of it, as a training with `skip_unreadable` has them."""
+    broken = [one for one in seen if one.error]
+    splits = Counter(one.split for one in broken)
+    labels = Counter(label for one in broken for label in _labels(version, one))
+    left = collector_pb2.DatasetVersion()
+    left.CopyFrom(version)
+    left.train_count -= splits["train"]
+    left.validation_count -= splits["validation"]
+    for one in left.label_counts:
+        one.count -= labels[one.label]
+    return left, [one for one in seen if not one.error]
 
 
 def version_errors(version: collector_pb2.DatasetVersion) -> list[Problem]:
@@ -45,7 +61,7 @@ def count_labels(version: collector_pb2.DatasetVersion, seen: Sequence[Seen]) ->
     """By label of the version, of the pictures that were looked at; boxes of a detection."""
     counts: Counter[tuple[str, str]] = Counter()
     for one in seen:
-        for label in [label for label, _, _ in one.boxes] if _detection(version) else [one.label]:
+        for label in _labels(version, one):
             counts[label, one.split] += 1
     return [SplitCount(label, counts[label, "train"], counts[label, "validation"]) for label in version.labels]
 
@@ -93,6 +109,11 @@ def _box_problems(
     if seen and empty > BACKGROUND * len(seen):
         problems.append(warning("background", share=f"{empty / len(seen):.0%}"))
     return problems
+
+
+def _labels(version: collector_pb2.DatasetVersion, one: Seen) -> list[str]:
+    """What counts of a picture: its label, or that of each box."""
+    return [label for label, _, _ in one.boxes] if _detection(version) else [one.label]
 
 
 def _detection(version: collector_pb2.DatasetVersion) -> bool:

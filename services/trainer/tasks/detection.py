@@ -19,11 +19,11 @@ from services.trainer.model import normalised
 from services.trainer.networks import Network, anchors_of, build, grid_of
 from services.trainer.tasks.contract import Losses, Measured
 
-__all__ = ["Detection"]
+__all__ = ["LOSSES", "Detection"]
 
 _AT_ONCE = 64
 # of the map, the truths and, for its anchors, the network, by head
-_LOSSES: dict[str, Callable[[Tensor, Targets, Network], LossParts]] = {
+LOSSES: dict[str, Callable[[Tensor, Targets, Network], LossParts]] = {
     "yolo2": lambda last, targets, model: yolo2_loss(last, targets, model.anchors),  # type: ignore[arg-type]
     "anchor_free": lambda last, targets, model: anchor_free_loss(last, targets),
 }
@@ -69,4 +69,4 @@ class Detection:
         return Measured(score.map50, figures)
 
     def _loss(self, model: Network, last: Tensor, truths: list[list[Truth]]) -> LossParts:
-        return _LOSSES[self._config.head](last, Targets.of(truths, self._device), model)
+        return LOSSES[self._config.head](last, Targets.of(truths, self._device), model)

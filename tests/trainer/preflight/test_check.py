@@ -14,9 +14,11 @@ from services.common.errors import InvalidInput
 from services.common.i18n import CATALOGUE
 from services.rpc.boardloop.collector.v1 import collector_pb2 as c
 from services.trainer.datasets import Datasets
+from services.trainer.models import Job, JobEpoch
 from services.trainer.parameters import resolved
 from services.trainer.preflight.check import Preflight
 from services.trainer.preflight.look import Looks
+from services.trainer.preflight.speed import Speed, speed
 from services.trainer.settings import TrainerSettings
 from services.trainer.store import JobStore
 from tests.trainer.conftest import jpeg
@@ -58,6 +60,31 @@ def test_a_check_before_the_start(world: World) -> None:
     assert answer.pictures == answer.examined == 36 == sum(one.train + one.validation for one in answer.labels)
     assert answer.seconds > 0 and answer.images_per_second > 0 and not answer.measured_in_job
     assert answer.network.file_bytes and answer.disk_free_bytes > answer.disk_needed_bytes > 0
+
+
+def test_pictures_that_will_be_left_out_are_not_counted(world: World) -> None:
+    marks = version(world, ["ring"] * 6 + ["bars"] * 6, 700)
+    whole = jpeg("bars", 700)
+    files = (path for path in (world.folder / "objects").rglob("*") if path.is_file())
+    path = next(path for path in files if path.read_bytes() == whole)
+    path.write_bytes(whole[:500])
+    try:
+        answer = check(world, marks, backbone="tiny_cnn", target="web-onnx", skip_unreadable=True)
+    finally:
+        path.write_bytes(whole)
+    assert "left_out" in {one.code for one in answer.problems}
+    assert sum(one.train + one.validation for one in answer.labels) == answer.pictures - 1 == answer.examined - 1
+
+
+def test_the_speed_of_a_training_is_that_of_an_earlier_one_with_its_head() -> None:
+    common = {"backbone": "mobilenet_v1_0.25", "input_size": 96, "input_height": 96, "batch_size": 8}
+    asked = pb.TrainingParameters(**common, head="anchor_free")
+    other, same = (Job(parameters={**common, "head": head}) for head in ("yolo2", "anchor_free"))
+    for job, rate in ((other, 40.0), (same, 50.0)):
+        job.epochs = [JobEpoch(images_per_second=rate)]
+    assert speed(asked, [other, same]) == Speed(50.0, in_job=True)
+    measured = speed(asked, [other])
+    assert measured.images_per_second > 0 and not measured.in_job
 
 
 def test_an_error_of_the_check_is_what_the_start_refuses(world: World) -> None:
