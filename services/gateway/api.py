@@ -16,6 +16,7 @@ from services.gateway.rest import (
     jobs,
     models,
     networks,
+    predictions,
     preflight,
     previews,
     projects,
@@ -41,8 +42,8 @@ TAGS = [
     {"name": "status", "description": "Which services answer"},
 ]
 RESOURCES = (
-    projects, captures, archives, versions, jobs, previews, preflight, networks, models, cards, evaluations, boards,
-    releases, status,
+    projects, captures, archives, versions, jobs, previews, preflight, networks, models, predictions, cards,
+    evaluations, boards, releases, status,
 )  # fmt: skip
 
 

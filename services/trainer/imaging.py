@@ -21,7 +21,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from services.common.errors import InvalidInput
 from services.common.jpeg import MAX_SCANS, has_too_many_scans
 
-__all__ = ["MAX_PICTURE_BYTES", "MAX_PICTURE_PIXELS", "open_rgb", "to_input"]
+__all__ = ["MAX_PICTURE_BYTES", "MAX_PICTURE_PIXELS", "open_rgb", "to_input", "to_png"]
 
 MAX_PICTURE_BYTES = 16 * 1024 * 1024
 MAX_PICTURE_PIXELS = 32_000_000  # a 24 Mpx camera fits; beyond it a small file could still fill the memory (3 B/px)
@@ -63,7 +63,8 @@ def open_rgb(data: bytes, name: str = "picture", least: tuple[int, int] | None =
         raise InvalidInput(
             "PICTURE_BROKEN",
             f"{name} is not a whole JPEG or PNG picture: {why}.",
-            fix="Mend the file or remove it from the data set, and resume; or start the job with skip_unreadable.",
+            fix="Take a whole JPEG or PNG. In a training: mend the file or remove it from the data set, and resume; or "
+            "start the job with skip_unreadable.",
             file=name,
         ) from error
 
@@ -74,6 +75,13 @@ def to_input(data: bytes, width: int, height: int, name: str = "picture") -> npt
         (width, height), Image.Resampling.BILINEAR
     )
     return np.ascontiguousarray(np.asarray(picture, dtype=np.uint8).transpose(2, 0, 1))
+
+
+def to_png(pixels: npt.NDArray[np.uint8]) -> bytes:
+    """What `to_input` gave, as a picture for people; no pixel changes."""
+    out = io.BytesIO()
+    Image.fromarray(pixels.transpose(1, 2, 0)).save(out, "PNG")
+    return out.getvalue()
 
 
 def _rgb(picture: Image.Image) -> Image.Image:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -17,7 +18,7 @@ from services.trainer.convert import simulator
 from services.trainer.detection import Detection, DetectorMap
 from services.trainer.detection_evaluation import SHOWN
 from services.trainer.evaluate import softmax
-from services.trainer.imaging import to_input
+from services.trainer.imaging import to_input, to_png
 from services.trainer.registry import Registry
 
 __all__ = ["Answer", "Predictor"]
@@ -30,11 +31,16 @@ _LOADED_AT_ONCE = 4  # some 5 to 20 MB each
 
 @dataclass(frozen=True)
 class Answer:
-    """Of a classifier logits and their softmax, of a detector the objects that a board would show, surest first."""
+    """Of a classifier logits and their softmax, of a detector objects, surest first.
+
+    `seconds`: of the loaded network or simulator alone. `input_png`: what it was given, where that was asked for.
+    """
 
     logits: list[float] = field(default_factory=list)
     scores: list[float] = field(default_factory=list)
     objects: list[Detection] = field(default_factory=list)
+    seconds: float = 0.0
+    input_png: bytes = b""
 
 
 class Predictor:
@@ -45,8 +51,10 @@ class Predictor:
         self._loaded: OrderedDict[tuple[str, str, str], Network] = OrderedDict()
         self._lock = threading.Lock()
 
-    def predict(self, model_id: str, target: str, picture: bytes) -> Answer:
-        """Of a JPEG or PNG; `target` "" = the float network.
+    def predict(
+        self, model_id: str, target: str, picture: bytes, confidence: float = SHOWN, show_input: bool = False
+    ) -> Answer:
+        """Of a JPEG or PNG; `target` "" = the float network, `confidence`: a detector's objects are surer than it.
 
         NotFound: no such model or file. InvalidInput: no whole picture.
         """
@@ -54,12 +62,16 @@ class Predictor:
         pixels = to_input(picture, model.input_size, model.input_height)
         digest = self._registry.file(model_id, target).sha256 if target else str(model.created_at)
         with self._lock:
-            outputs = self._network(model_id, target, digest)(pixels[None])
+            network = self._network(model_id, target, digest)
+            begun = time.perf_counter()
+            outputs = network(pixels[None])
+            seconds = time.perf_counter() - begun
+        png = to_png(pixels) if show_input else b""
         if model.task == "classification":
-            return Answer(outputs[0].tolist(), softmax(outputs)[0].tolist())
+            return Answer(outputs[0].tolist(), softmax(outputs)[0].tolist(), seconds=seconds, input_png=png)
         told = DetectorMap(model.head, len(model.labels), [(w, h) for w, h in model.anchors])
         cells = told.grid(outputs.shape[1], model.input_size, model.input_height)
-        return Answer(objects=told.found(outputs, cells, SHOWN)[0])
+        return Answer(objects=told.found(outputs, cells, confidence)[0], seconds=seconds, input_png=png)
 
     def _network(self, model_id: str, target: str, digest: str) -> Network:
         """A model that was converted or trained again has another digest and is loaded anew."""

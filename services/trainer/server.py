@@ -20,6 +20,7 @@ from services.trainer.config import Task
 from services.trainer.convert import TARGETS, check_head, heads_of
 from services.trainer.datasets import Datasets
 from services.trainer.detection.boxes import Box
+from services.trainer.detection_evaluation import SHOWN
 from services.trainer.evaluation.card import model_card
 from services.trainer.evaluation.queue import Evaluations
 from services.trainer.evaluation.server import EvaluationService
@@ -211,13 +212,18 @@ class ModelService(trainer_pb2_grpc.ModelServiceServicer):
         return pb.ListTargetsResponse(targets=targets)
 
     def Predict(self, request: pb.PredictRequest, context: grpc.ServicerContext) -> pb.PredictResponse:
-        answer = self._rooms.predictor.predict(request.model_id, request.target, request.jpeg)
+        answer = self._rooms.predictor.predict(
+            request.model_id, request.target, request.jpeg, request.confidence or SHOWN, request.show_input
+        )
         labels = self._rooms.registry.get(request.model_id).labels
         objects = [
             pb.FoundObject(label=labels[one.label], confidence=one.confidence, **_inside(one.box))
             for one in answer.objects
         ]
-        return pb.PredictResponse(logits=answer.logits, scores=answer.scores, objects=objects)
+        return pb.PredictResponse(
+            logits=answer.logits, scores=answer.scores, objects=objects, seconds=answer.seconds,
+            input_png=answer.input_png,
+        )  # fmt: skip
 
     def GetGolden(self, request: pb.GetGoldenRequest, context: grpc.ServicerContext) -> pb.GetGoldenResponse:
         golden = self._rooms.registry.golden(request.model_id, request.target)

@@ -1,4 +1,4 @@
-"""The model registry: metrics, files, conversion, prediction."""
+"""The model registry: metrics, files, conversion."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 from collections.abc import AsyncIterator
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Path, Query, UploadFile
+from fastapi import APIRouter, Path, Query
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, Field, model_validator
 
@@ -17,7 +17,7 @@ from services.gateway.rest.shapes import Id, Many, Public, Responses, Time, abse
 from services.gateway.upstream import ask
 from services.rpc.boardloop.trainer.v1 import trainer_pb2 as pb
 
-__all__ = ["FLOAT", "fidelity_of", "router"]
+__all__ = ["FLOAT", "TargetId", "fidelity_of", "router"]
 
 router = APIRouter(prefix="/v1", tags=["models"])
 
@@ -116,26 +116,6 @@ class ConversionCreate(BaseModel):
     weight_range: Literal["max", "mse"] = Field(default="max", description="mse clips outliers of the weights")
 
 
-class FoundObject(Public):
-    """What a detector found; the edges are shares of the picture's width and height."""
-
-    label: str
-    confidence: float
-    left: float
-    top: float
-    right: float
-    bottom: float
-
-
-class PredictionPublic(BaseModel):
-    """What the model says of one picture."""
-
-    label: str = Field(description='the best one; "" when a detector finds nothing')
-    scores: dict[str, float] = Field(description="softmax per label; empty of a detector")
-    logits: list[float]
-    objects: list[FoundObject] = Field(description="of a detector, surest first")
-
-
 @router.get("/targets", summary="Conversion targets")
 async def list_targets(context: Here) -> list[TargetPublic]:
     return TargetPublic.all_of((await ask(context.upstream.models.ListTargets(pb.ListTargetsRequest()))).targets)
@@ -201,22 +181,6 @@ async def convert(model_id: Id, body: ConversionCreate, context: Here) -> Conver
     request = pb.ConvertModelRequest(model_id=model_id, **body.model_dump())
     answer = await ask(context.upstream.models.ConvertModel(request, timeout=CONVERT_SECONDS))
     return ConvertedFile.of(answer.file)
-
-
-@router.post("/models/{model_id}/predict", summary="Classify one JPEG, or find what is in it")
-async def predict(
-    model_id: Id,
-    file: UploadFile,
-    context: Here,
-    target: Annotated[TargetId, Query(description="float, or a converted file by its simulator")] = FLOAT,
-) -> PredictionPublic:
-    request = pb.PredictRequest(model_id=model_id, target="" if target == FLOAT else target, jpeg=await file.read())
-    model = await _model(context, model_id)
-    answer = await ask(context.upstream.models.Predict(request))
-    objects = FoundObject.all_of(answer.objects)
-    scores = dict(zip(model.labels, answer.scores, strict=True)) if model.task != "detection" else {}
-    best = max(scores, key=scores.__getitem__) if scores else next((one.label for one in objects), "")
-    return PredictionPublic(label=best, scores=scores, logits=list(answer.logits), objects=objects)
 
 
 def fidelity_of(model: pb.Model, target: str) -> Fidelity:
