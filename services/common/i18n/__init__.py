@@ -13,6 +13,7 @@ from services.common.i18n.fidelity import FIDELITY
 from services.common.i18n.pages import PAGES
 from services.common.i18n.preflight import PREFLIGHT
 from services.common.i18n.training import TRAINING
+from services.common.i18n.trying import TRYING
 
 __all__ = ["CATALOGUE", "LANGUAGES", "Language", "Translator", "choose_language", "console_language"]
 
@@ -21,6 +22,7 @@ LANGUAGES: dict[Language, str] = {"en": "English", "zh": "中文"}
 
 CATALOGUE: dict[str, tuple[str, str]] = {
     **PAGES, **BOXES, **CONSOLE, **FIDELITY, **TRAINING, **PREFLIGHT, **CHANGES, **EVALUATION,
+    **TRYING,
 }  # fmt: skip
 """Key -> English, Chinese."""
 

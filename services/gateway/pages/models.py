@@ -13,6 +13,7 @@ from services.gateway.pages.evaluation_panel import ModelPanels
 from services.gateway.pages.layout import Page, button, empty, find_project, html, mark, open_page
 from services.gateway.pages.matrix import class_table, confusion_matrix, precision_table
 from services.gateway.pages.release_dialog import releasable, release_dialog
+from services.gateway.pages.try_panel import load_script, try_panel
 from services.gateway.pages.words import date, kilobytes, percent, quality
 from services.rpc.boardloop.collector.v1 import collector_pb2 as collector
 from services.rpc.boardloop.trainer.v1 import trainer_pb2 as trainer
@@ -31,6 +32,7 @@ async def models_page(request: Request, project_id: str, model: str = "") -> Red
     if project is None:
         return None
     t = page.t
+    load_script()
     with page.frame(t("models.title"), here="models", project=project):
         page.head(t("models.title"), t("models.subtitle"))
         models = Models(page, project, ui.element("div").classes("full"), model)
@@ -72,6 +74,7 @@ class Models:
                 with ui.element("div").classes("stack").props(mark("model-view") + f' data-id="{model.id}"'):
                     self._head(model)
                     self._figures(model)
+                    try_panel(t, model)
                     self._confusions(model)
                     self._wrong(model)
                     self._panels.show(model)
