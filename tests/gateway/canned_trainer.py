@@ -24,7 +24,7 @@ class Trainer(CannedEvaluations, tg.TrainingServiceServicer, tg.ModelServiceServ
         self.jobs: dict[str, t.Job] = {}
         self.models: dict[str, t.Model] = {}
         self.conversion = t.ConvertModelRequest()
-        self.prediction = t.PredictResponse(logits=[2.0, -1.0], scores=[0.953, 0.047])
+        self.prediction = t.PredictResponse(logits=[2.0, -1.0], scores=[0.953, 0.047], seconds=0.25, input_png=b"PNG")
         self.problems: list[t.TrainingProblem] = []
         self.evaluations: dict[str, t.EvaluationJob] = {}
         self.answers: dict[str, Answers] = {}

@@ -229,6 +229,8 @@ def test_prediction_names_the_best_label(door: Door, world: World, job: str) -> 
         "scores": dict(zip(LABELS, (0.953, 0.047), strict=True)),
         "logits": [2, -1],
         "objects": [],
+        "seconds": 0.25,
+        "input_data_url": "data:image/png;base64,UE5H",
     }
 
 

@@ -76,7 +76,9 @@ def test_a_job_ends_with_a_measured_model(world: World, small_weights: Path) -> 
     picture = jpeg("bars", 999)
     answer = world.models.Predict(pb.PredictRequest(model_id=model.id, target=TARGET, jpeg=picture))
     assert list(answer.logits) == chip.run(to_input(picture, 128, 128)[None])[0].tolist()
-    floating = world.models.Predict(pb.PredictRequest(model_id=model.id, jpeg=picture))
+    assert 0 < answer.seconds < 60 and not answer.input_png
+    floating = world.models.Predict(pb.PredictRequest(model_id=model.id, jpeg=picture, show_input=True))
+    assert (to_input(floating.input_png, 128, 128) == to_input(picture, 128, 128)).all()
     assert sum(floating.scores) == pytest.approx(1)
     assert np.allclose(floating.logits, answer.logits, atol=1.0)
 

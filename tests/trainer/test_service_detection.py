@@ -55,6 +55,9 @@ def test_a_job_on_boxes_ends_with_a_measured_detector(world: World) -> None:
         answer = world.models.Predict(pb.PredictRequest(model_id=model.id, target=target, jpeg=picture))
         assert not answer.logits and len(answer.objects) <= 2 * len(truths)
         assert all(0 <= one.left < one.right <= 1 and one.confidence > 0.5 for one in answer.objects)
+        request = pb.PredictRequest(model_id=model.id, target=target, jpeg=picture, confidence=0.01)
+        unsure = world.models.Predict(request).objects
+        assert len(unsure) > len(answer.objects) == sum(one.confidence > 0.5 for one in unsure)
     request = pb.DownloadModelRequest(model_id=model.id, target=TARGET, package="k210-zip")
     archive = b"".join(block.data for block in world.models.DownloadModel(request))
     program = zipfile.ZipFile(io.BytesIO(archive)).read("main.py").decode()
