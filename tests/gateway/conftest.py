@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -98,9 +99,10 @@ def serving(world: World, key: str, folder: Path) -> Iterator[Gateway]:
 
 
 @contextmanager
-def signed_in(browser: Browser, gateway: Gateway) -> Iterator[Tab]:
+def signed_in(browser: Browser, gateway: Gateway, **device: Any) -> Iterator[Tab]:
     """Logged in; the test fails when its page reports an error or asks another host for something."""
-    context = browser.new_context(viewport={"width": 1360, "height": 900}, locale="en-GB")
+    desktop: dict[str, Any] = {"viewport": {"width": 1360, "height": 900}, "locale": "en-GB"}
+    context = browser.new_context(**desktop | device)
     cookie = gateway.accounts.login("admin", PASSWORD).token
     context.add_cookies([{"name": "boardloop_session", "value": cookie, "url": gateway.url}])
     tab = open_tab(context, gateway.url)

@@ -64,7 +64,7 @@
       const field = make("input", "hidden", parent, "", mark);
       Object.assign(field, { type: "file", accept: "image/jpeg,image/png" });
       field.addEventListener("change", () => { this.take(field.files[0]); field.value = ""; });
-      const opener = make("button", `${classes} line`, parent);
+      const opener = make("button", `${classes} line`, parent, "", `${mark}-button`);
       make("i", "material-icons-outlined icon", opener, icon);
       make("span", "", opener, text);
       opener.addEventListener("click", () => field.click());
@@ -183,7 +183,8 @@
       if (!shown.length) return this.invite();
       const known = shown.map((target) => this.answers.get(target)).find(Boolean);
       if (known && !this.detects) this.picture(make("div", "stack tight", this.results), known, []);
-      for (const target of shown) this.column(target, this.answers.get(target));
+      const columns = make("div", "try-columns", this.results);
+      for (const target of shown) this.column(columns, target, this.answers.get(target));
     }
 
     invite() {
@@ -193,8 +194,8 @@
       box.addEventListener("click", () => this.files.click());
     }
 
-    column(target, answer) {
-      const column = make("div", "stack tight", this.results, "", "try-answer");
+    column(parent, target, answer) {
+      const column = make("div", "stack tight", parent, "", "try-answer");
       column.dataset.target = target;
       const head = make("div", "line between", column);
       make("strong", "", head, this.targets[target]);
