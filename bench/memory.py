@@ -29,6 +29,8 @@ from PIL import Image
 from rich.console import Console
 from rich.table import Table
 
+from services.trainer.children import ENVIRONMENT
+
 FLAT_MIB = 64.0
 DIFFERENT, SIDES, SPLIT = 200, (640, 480), 10  # every tenth picture is for validation
 Figures = dict[str, Any]
@@ -50,7 +52,7 @@ def main() -> int:
         for count in asked.pictures:
             folder = _folder(Path(place), count, asked.size)
             command = [sys.executable, __file__, "--child", str(folder), "--batches", str(asked.batches)]
-            done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+            done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, env=ENVIRONMENT | os.environ)
             runs.append({"pictures": count, **json.loads(done.stdout.splitlines()[-1])})
     table = Table("pictures", "before, MiB", "items read, MiB", "peak, MiB", "images/s", title="Memory of a training")
     for run in runs:
