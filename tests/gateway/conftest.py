@@ -15,6 +15,7 @@ import pytest
 from argon2 import PasswordHasher
 from playwright.sync_api import Browser
 
+from services.allinone import AllInOne, AllInOneSettings
 from services.gateway import accounts
 from services.gateway.service import Gateway
 from services.gateway.settings import GatewaySettings
@@ -125,3 +126,23 @@ def site(service_key: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 def tab(browser: Browser, site: Site) -> Iterator[Tab]:
     with signed_in(browser, site.gateway) as tab:
         yield tab
+
+
+@pytest.fixture(scope="module")
+def loop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AllInOne]:
+    """Every service for real, with the embedded broker."""
+    folder = tmp_path_factory.mktemp("loop")
+    settings = AllInOneSettings(data_dir=folder, mqtt_host="127.0.0.1", mqtt_port=0, port=0, board_host="127.0.0.1")
+    loop = AllInOne(settings)
+    loop.start()
+    yield loop
+    loop.stop()
+
+
+@pytest.fixture(scope="module")
+def api(loop: AllInOne) -> Iterator[httpx.Client]:
+    """Its REST API, with somebody logged in."""
+    assert loop.gateway is not None
+    bearer = {"Authorization": f"Bearer {make_token(loop.gateway)}"}
+    with httpx.Client(base_url=f"{loop.url}/api/v1", headers=bearer, timeout=60) as api:
+        yield api

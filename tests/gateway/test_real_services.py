@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import httpx
@@ -13,29 +13,9 @@ import pytest
 import zxingcpp
 from PIL import Image
 
-from services.allinone import AllInOne, AllInOneSettings
 from tests.gateway.canned import LABELS, TARGET, cell_jpeg
-from tests.gateway.conftest import make_token
 
 TIMEOUT = 60.0  # seconds
-
-
-@pytest.fixture(scope="module")
-def loop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AllInOne]:
-    folder = tmp_path_factory.mktemp("loop")
-    settings = AllInOneSettings(data_dir=folder, mqtt_host="127.0.0.1", mqtt_port=0, port=0, board_host="127.0.0.1")
-    loop = AllInOne(settings)
-    loop.start()
-    yield loop
-    loop.stop()
-
-
-@pytest.fixture(scope="module")
-def api(loop: AllInOne) -> Iterator[httpx.Client]:
-    assert loop.gateway is not None
-    bearer = {"Authorization": f"Bearer {make_token(loop.gateway)}"}
-    with httpx.Client(base_url=f"{loop.url}/api/v1", headers=bearer, timeout=TIMEOUT) as api:
-        yield api
 
 
 @pytest.fixture(scope="module")

@@ -11,31 +11,14 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Browser, expect
 
-from services.allinone import AllInOne, AllInOneSettings
+from services.allinone import AllInOne
 from tests.browser import Tab
 from tests.gateway.canned import LABELS, TARGET, cell_jpeg
-from tests.gateway.conftest import make_token, signed_in
+from tests.gateway.conftest import signed_in
 from tests.gateway.test_real_services import created, wait_for
 
 SMALL = {"weights": "none", "epochs": 1, "input_size": 128, "batch_size": 4, "backbone": "mobilenet_v1_0.25"}
 LOSSY = {"max_accuracy_drop": 1.0}  # one epoch on twelve pictures: any accuracy will do
-
-
-@pytest.fixture(scope="module")
-def loop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AllInOne]:
-    folder = tmp_path_factory.mktemp("loop")
-    loop = AllInOne(AllInOneSettings(data_dir=folder, mqtt_host="127.0.0.1", mqtt_port=0, port=0))
-    loop.start()
-    yield loop
-    loop.stop()
-
-
-@pytest.fixture(scope="module")
-def api(loop: AllInOne) -> Iterator[httpx.Client]:
-    assert loop.gateway is not None
-    bearer = {"Authorization": f"Bearer {make_token(loop.gateway)}"}
-    with httpx.Client(base_url=f"{loop.url}/api/v1", headers=bearer, timeout=60) as api:
-        yield api
 
 
 @pytest.fixture(scope="module")
