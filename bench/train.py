@@ -4,7 +4,7 @@ elpv    defects of solar cells (the ELPV data set, all 2,624 cells, defective fr
         split): MobileNetV1-1.0 up to its eighth block, in float and as the K210's int8 kmodel in its simulator, mean
         over the seeds, beside the SVM and the VGG19 of the data set's paper (Deitsch et al., Solar Energy 185, 2019),
         whose figures are quoted, not run. Minutes on a large card, many hours a seed on two cores; for a first look
-        `--backbone mobilenet_v1_0.5 --size 128 --epochs 12 --teacher-epochs 0` takes minutes there.
+        `--backbone mobilenet_v1_0.5 --size 128 --epochs 12 0 0` takes minutes there.
 
 speed   MobileNetV1-0.25 and -0.5 at 224 on photographs of solar cells: trained pictures a second, and accuracy on cells
         of neither's training, each beside Ultralytics' yolo11n-cls in the same wall time on the same cores.
@@ -59,8 +59,9 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--backbone", default=Recipe.backbone)
     parser.add_argument("--size", type=int, default=Recipe.size, help="side of the input, a multiple of 32 from 128")
-    parser.add_argument("--epochs", type=int, default=Recipe.epochs)
-    parser.add_argument("--teacher-epochs", type=int, default=Recipe.teacher_epochs, help="0: no teacher")
+    parser.add_argument(
+        "--epochs", type=int, nargs=3, default=Recipe.epochs, help="of the first, second, third training of elpv"
+    )
     parser.add_argument("--speed-epochs", type=int, default=SPEED_EPOCHS[SLOWEST], help=f"of {SLOWEST}")
     parser.add_argument("--steps", type=int, default=2000, help="of the detector's training, rounded to epochs")
     arguments = parser.parse_args()
@@ -70,10 +71,8 @@ def main() -> int:
 
 def elpv(arguments: argparse.Namespace) -> Figures:
     cache = user_cache_dir()
-    recipe = Recipe(
-        fetch_default(cache), arguments.backbone, arguments.size, arguments.epochs, arguments.teacher_epochs
-    )
-    name = f"elpv-{recipe.backbone}-{recipe.size}-{recipe.epochs}-{recipe.teacher_epochs}"
+    recipe = Recipe(fetch_default(cache), arguments.backbone, arguments.size, tuple(arguments.epochs))
+    name = "-".join(("elpv", recipe.backbone, str(recipe.size), *map(str, recipe.epochs)))
     runs = []
     for seed in range(arguments.seeds):
         folder = cache / "bench" / name / str(seed)
@@ -154,8 +153,8 @@ def _tell(event: Figures) -> None:
 
 
 def _table(recipe: Recipe, runs: list[Measured]) -> Table:
-    taught = f", taught by itself ({recipe.teacher_epochs} epochs)" if recipe.teacher_epochs else ""
-    title = f"ELPV: {recipe.backbone} at {recipe.size}, {recipe.epochs} epochs{taught}, {runs[0].test} test cells"
+    epochs = " + ".join(map(str, filter(None, recipe.epochs)))
+    title = f"ELPV: {recipe.backbone} at {recipe.size}, {epochs} epochs, {runs[0].test} test cells"
     table = Table("", "float", "kmodel", "kmodel, bytes", "seconds to train", title=title)
     for run in runs:
         accuracies = (f"{run.accuracy_float:.4f}", f"{run.accuracy_kmodel:.4f}")

@@ -26,13 +26,14 @@ from services.trainer.networks import Network
 if TYPE_CHECKING:
     from services.trainer.data import Data
 
-__all__ = ["distilled", "load_teacher", "soft_loss"]
+__all__ = ["Teacher", "distilled", "load_teacher", "soft_loss"]
 
 TEMPERATURE = 2.0  # softens both answers, so that the order of the wrong labels counts too
 SHARE = 0.7  # of the loss that comes from the teacher
 PHASES = ("plain", "teacher", "student")
 
 Emit = Callable[[dict[str, Any]], None]
+Teacher = Callable[[Tensor], Tensor]  # normalised pictures (n, 3, h, w) to logits (n, classes), without gradients
 Stopping = Callable[[], bool]
 
 
@@ -46,7 +47,7 @@ class Fit(Protocol):
         data: Data,
         emit: Emit,
         stopping: Stopping = ...,
-        teacher: Network | None = ...,
+        teacher: Teacher | None = ...,
     ) -> None: ...
 
 
@@ -71,7 +72,7 @@ def distilled(folder: Path, config: TrainingConfig, data: Data, emit: Emit, stop
         (folder / phase).mkdir(exist_ok=True)
     best = {phase: folder / phase / "best.pt" for phase in PHASES}
 
-    def run(number: int, settings: TrainingConfig, words: str, teacher: Network | None = None) -> None:
+    def run(number: int, settings: TrainingConfig, words: str, teacher: Teacher | None = None) -> None:
         emit({"type": "log", "message": f"Distillation {number} of {len(PHASES)}: {words}."})
         fit(folder / PHASES[number - 1], settings, data, _counted(emit, number, config.epochs), stopping, teacher)
 

@@ -42,8 +42,8 @@ from services.trainer.children import error_event
 from services.trainer.config import HEADS, TrainingConfig, parse_config
 from services.trainer.data import Data
 from services.trainer.device import choose_device, device_words
-from services.trainer.distillation import distilled
-from services.trainer.networks import Network, graph_of, predict
+from services.trainer.distillation import Teacher, distilled
+from services.trainer.networks import graph_of, predict
 from services.trainer.parallel import ALONE, Group, join
 from services.trainer.quantisation.tune import more_epochs, tune
 from services.trainer.schedule import Pace, batches, learning_rate, make_optimizer
@@ -89,7 +89,7 @@ def fit(
     data: Data,
     emit: Emit,
     stopping: Callable[[], bool] = lambda: False,
-    teacher: Network | None = None,
+    teacher: Teacher | None = None,
     workers: Group = ALONE,
 ) -> None:
     """Train one network; its last.pt and best.pt go into `folder`. It goes on after what last.pt there has done."""

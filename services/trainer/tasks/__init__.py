@@ -16,12 +16,12 @@ from services.trainer.tasks.contract import Losses, Measured, Task
 from services.trainer.tasks.detection import Detection
 
 if TYPE_CHECKING:
-    from services.trainer.networks import Network
+    from services.trainer.distillation import Teacher
 
 __all__ = ["Losses", "Measured", "Task", "task_of"]
 
 
-def task_of(config: TrainingConfig, data: Data, device: torch.device, teacher: Network | None = None) -> Task:
+def task_of(config: TrainingConfig, data: Data, device: torch.device, teacher: Teacher | None = None) -> Task:
     """The task of the configuration's head; `teacher`: of a classifier."""
     if HEADS[config.head] == "detection":
         return Detection(config, data, device)

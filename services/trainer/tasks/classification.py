@@ -10,7 +10,7 @@ from services.trainer.augmentation import augmented
 from services.trainer.config import TrainingConfig
 from services.trainer.data import Data
 from services.trainer.device import autocast, moved
-from services.trainer.distillation import soft_loss
+from services.trainer.distillation import Teacher, soft_loss
 from services.trainer.model import normalised
 from services.trainer.networks import Network, build
 from services.trainer.schedule import class_weights
@@ -25,7 +25,7 @@ class Classification:
     """Task of the head "classifier"; its score is the accuracy."""
 
     def __init__(
-        self, config: TrainingConfig, data: Data, device: torch.device, teacher: Network | None = None
+        self, config: TrainingConfig, data: Data, device: torch.device, teacher: Teacher | None = None
     ) -> None:
         self._config, self._data, self._device, self._teacher = config, data, device, teacher
         balanced = class_weights(data.targets, len(data.labels)).to(device) if config.balance_classes else None
