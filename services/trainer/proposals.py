@@ -12,10 +12,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import get_args
 
+from services.trainer.backbones import BACKBONES
 from services.trainer.choices import check_target
 from services.trainer.config import HEADS, Backbone
 from services.trainer.convert import TARGETS
 from services.trainer.estimate import Estimate, estimate
+from services.trainer.packages.content import GRID
 from services.trainer.parameters import PRETRAINED_BACKBONES
 
 __all__ = ["INPUTS", "Proposal", "propose"]
@@ -33,6 +35,7 @@ STRETCHED = 1.0  # a board's picture of a thing to be named is square; one to fi
 DEPTHWISE = ("mobilenet_", "tiny_cnn")
 ENOUGH_WORK = {"mcu": 2e7}  # multiply-adds of one image from which on more is no longer better
 ENOUGH_WORK_ELSEWHERE = 3e8
+YOLO2_BOARDS = ("k210", "v831")  # whose packages bring MaixPy's decoder
 MCU_MAPS = 256 << 10  # bytes of RAM that common microcontrollers have for maps
 
 WHY = {
@@ -77,7 +80,7 @@ def propose(target: str, labels: tuple[str, ...], head: str = "classifier", pict
     check_target(target)
     found = [
         _candidate(*one, estimate(*one, labels, target, head), TARGETS[target].board_type, pictures, head)
-        for one in _combinations(target)
+        for one in _combinations(target, head)
     ]
     ordered = sorted(found, key=lambda one: -one.score)
     fitting = _short([one for one in ordered if one.estimate.fits], SHORT, A_BACKBONE)
@@ -87,10 +90,13 @@ def propose(target: str, labels: tuple[str, ...], head: str = "classifier", pict
     return [_proposal(one, work, one is fitting[0]) for one in fitting] + [_proposal(one, work) for one in refused]
 
 
-def _combinations(target: str) -> Iterable[tuple[Backbone, int, int]]:
+def _combinations(target: str, head: str) -> Iterable[tuple[Backbone, int, int]]:
     """All; of kmodel V5, whose compiler takes a second for each, a few that it keeps on the KPU; of the depthwise
-    networks, which V831 needs as dense ones, no wide ones."""
+    networks, which V831 needs as dense ones, no wide ones; for a detector whose cells the board's decoder takes as
+    32 x 32 pixels, no cut ones."""
     names: tuple[Backbone, ...] = get_args(Backbone)
+    if head == "yolo2" and TARGETS[target].board_type in YOLO2_BOARDS:
+        names = tuple(name for name in names if BACKBONES[name]().stride == GRID)
     if TARGETS[target].format == "kmodel_v5":
         return [(backbone, size, size) for backbone in NARROW[:3] for size in V5_SIZES]
     if TARGETS[target].board_type == "v831":

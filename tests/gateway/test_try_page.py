@@ -123,6 +123,31 @@ def test_bad_input_is_told_with_the_way_out_and_the_next_picture_goes_well(
     expect(tab.at("try-error")).to_be_hidden()
 
 
+def test_answers_stay_when_the_page_is_drawn_anew(tab: Tab, model: Any) -> None:
+    """As it is whenever a model of the project comes or changes."""
+    chosen(tab, "new.jpg", cell_jpeg(80, True))
+    expect(tab.at("try-time")).to_have_count(2)
+    tab.at("try-target", target=TARGET).click()
+    before = tab.at("try-score").all_text_contents()
+    tab.page.evaluate("document.querySelector('[data-trial]').dataset.old = ''")
+    tab.at("model", id=model["id"]).click()
+    expect(tab.page.locator("[data-trial]:not([data-old])")).to_be_visible()
+    expect(tab.at("try-answer")).to_have_count(1)
+    assert tab.at("try-score").all_text_contents() == before
+    expect(tab.at("try-input")).to_have_attribute("alt", "new.jpg")
+
+
+def test_a_login_that_has_ended_is_told_in_the_readers_language(browser: Browser, loop: AllInOne, model: Any) -> None:
+    assert loop.gateway is not None
+    with signed_in(browser, loop.gateway, locale="zh-CN") as tab:
+        tab.may_fail = True
+        tab.go(f"/projects/{model['project_id']}/models")
+        expect(tab.at("try-invite")).to_be_visible()
+        tab.page.context.clear_cookies()
+        chosen(tab, "new.jpg", cell_jpeg(81, True))
+        expect(tab.at("try-error")).to_have_text("登录已失效。请刷新页面。")
+
+
 def test_a_phone_takes_a_photo_and_nothing_is_wider_than_its_screen(
     browser: Browser, loop: AllInOne, model: Any
 ) -> None:

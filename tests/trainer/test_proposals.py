@@ -23,6 +23,13 @@ def test_a_detector_is_narrower_because_its_head_takes_room() -> None:
     assert (first.width, first.height) == (320, 224)  # as wide as the camera
 
 
+@pytest.mark.parametrize("target", [V3, "v831-awnn-int8"])
+def test_a_detector_has_the_cells_that_the_boards_decoder_is_told(target: str) -> None:
+    """A cut network's are 16 pixels wide: services.trainer.packages refuses it."""
+    assert not any(one.backbone.endswith("_cut8") for one in propose(target, LABELS, "yolo2"))
+    assert any(one.backbone.endswith("_cut8") for one in propose("linux-ncnn-fp16", LABELS, "yolo2"))
+
+
 def test_those_that_cannot_fit_come_last_with_the_reason() -> None:
     found = propose(V3, LABELS)
     reasons = [one.reason for one in found]

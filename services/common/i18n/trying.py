@@ -41,4 +41,18 @@ TRYING: dict[str, tuple[str, str]] = {
         "“{file}” is too large: at most 16 MiB, 32 million pixels and 64 scans. Save it smaller and choose it again.",
         "“{file}” 过大：最多 16 MiB、3200 万像素、64 次扫描。请缩小后重新选择。",
     ),
+    "try.MODEL_NOT_FOUND": ("The model was deleted.", "该模型已被删除。"),
+    "try.FILE_NOT_FOUND": (
+        "The model has no such file any more. Load the page again.",
+        "该模型的这个文件已不存在。请刷新页面。",
+    ),
+    "try.LOGIN_REQUIRED": ("You are no longer logged in. Load the page again.", "登录已失效。请刷新页面。"),
+    "try.SERVICE_UNAVAILABLE": (
+        "The trainer does not answer. See that it runs, then try again.",
+        "训练服务没有响应。请确认其正在运行后重试。",
+    ),
+    "try.DEADLINE_EXCEEDED": (
+        "The trainer took too long: it may be busy with a training. Try again.",
+        "训练服务响应超时，可能正在训练。请重试。",
+    ),
 }

@@ -18,7 +18,8 @@ __all__ = ["load_script", "try_panel"]
 
 TEXTS = (
     "choose", "photo", "invite", "more", "confidence", "asking", "input", "truth", "time", "time_help", "rest",
-    "nothing", "PICTURE_BROKEN", "PICTURE_TOO_LARGE",
+    "nothing", "PICTURE_BROKEN", "PICTURE_TOO_LARGE", "MODEL_NOT_FOUND", "FILE_NOT_FOUND", "LOGIN_REQUIRED",
+    "SERVICE_UNAVAILABLE", "DEADLINE_EXCEEDED",
 )  # fmt: skip
 FIELDS = {name: f"{{{name}}}" for name in ("label", "ms", "count", "file")}  # filled in by try.js
 

@@ -18,6 +18,8 @@
   const percent = (share) => `${(share * 100).toFixed(1)} %`;
   const fill = (text, fields) => text.replace(/\{(\w+)\}/g, (_, name) => fields[name]);
 
+  const trials = new Map(); // model -> the Trial on the page: the next one, when the page is drawn anew, goes on with its state
+
   async function answered(response) {
     const answer = await response.json();
     if (!response.ok) throw Object.assign(new Error(`${answer.error.message} ${answer.error.fix}`), { reason: answer.error.reason });
@@ -29,10 +31,17 @@
       const data = root.dataset;
       Object.assign(this, { root, model: data.model, project: data.project, detects: data.task === "detection" });
       for (const name of ["texts", "targets", "labels", "colours"]) this[name] = JSON.parse(data[name]);
-      Object.assign(this, { limit: Number(data.limit), threshold: 0.5, token: "", turn: 0, file: null, label: "" });
-      this.asked = new Set(Object.keys(this.targets).slice(0, 2));
-      this.answers = new Map(); // target -> its answer, null while it is awaited
-      this.wrong = new Set(); // sentences
+      Object.assign(this, { limit: Number(data.limit), token: "" });
+      this.state = trials.get(this.model)?.state ?? {
+        file: null,
+        label: "",
+        turn: 0,
+        threshold: 0.5,
+        asked: new Set(Object.keys(this.targets).slice(0, 2)),
+        answers: new Map(), // target -> its answer, null while it is awaited
+        wrong: new Set(), // sentences
+      };
+      trials.set(this.model, this);
       this.build();
       this.draw();
       this.offer().catch((error) => this.refuse(error));
@@ -75,13 +84,13 @@
       const chip = make("button", "chip", parent, name, "try-target");
       chip.dataset.target = target;
       const paint = () => {
-        chip.classList.toggle("on", this.asked.has(target));
-        chip.setAttribute("aria-pressed", this.asked.has(target));
+        chip.classList.toggle("on", this.state.asked.has(target));
+        chip.setAttribute("aria-pressed", this.state.asked.has(target));
       };
       paint();
       chip.addEventListener("click", () => {
-        if (!this.asked.delete(target)) this.asked.add(target);
-        if (!this.asked.size) this.asked.add(target);
+        if (!this.state.asked.delete(target)) this.state.asked.add(target);
+        if (!this.state.asked.size) this.state.asked.add(target);
         paint();
         this.run();
       });
@@ -90,11 +99,11 @@
     slider(parent) {
       const label = make("label", "line try-slider", parent, this.texts.confidence);
       const slider = make("input", "", label, "", "try-confidence");
-      Object.assign(slider, { type: "range", min: LOWEST, max: 0.95, step: 0.05, value: this.threshold });
-      const value = make("b", "num", label, this.threshold.toFixed(2));
+      Object.assign(slider, { type: "range", min: LOWEST, max: 0.95, step: 0.05, value: this.state.threshold });
+      const value = make("b", "num", label, this.state.threshold.toFixed(2));
       slider.addEventListener("input", () => {
-        this.threshold = Number(slider.value);
-        value.textContent = this.threshold.toFixed(2);
+        this.state.threshold = Number(slider.value);
+        value.textContent = this.state.threshold.toFixed(2);
         this.draw();
       });
     }
@@ -134,33 +143,33 @@
 
     take(file, label = "", tile = null) {
       if (!file) return;
-      Object.assign(this, { file, label, turn: this.turn + 1 });
+      Object.assign(this.state, { file, label, turn: this.state.turn + 1 });
       for (const one of this.shelf.children) one.classList.toggle("on", one === tile);
-      this.answers.clear();
-      this.wrong.clear();
+      this.state.answers.clear();
+      this.state.wrong.clear();
       if (file.size > this.limit) return this.refuse({ reason: "PICTURE_TOO_LARGE" });
       this.run();
     }
 
     run() {
-      if (!this.file || this.file.size > this.limit) return this.draw();
-      this.wrong.clear();
-      for (const target of this.asked) if (!this.answers.has(target)) this.ask(target, this.turn);
+      if (!this.state.file || this.state.file.size > this.limit) return this.draw();
+      this.state.wrong.clear();
+      for (const target of this.state.asked) if (!this.state.answers.has(target)) this.ask(target, this.state.turn);
       this.draw();
     }
 
     async ask(target, turn) {
-      this.answers.set(target, null);
+      this.state.answers.set(target, null);
       const query = new URLSearchParams({ target, confidence: LOWEST, show_input: true });
       const body = new FormData();
-      body.append("file", this.file);
+      body.append("file", this.state.file);
       try {
         const response = await fetch(`${API}/models/${this.model}/predict?${query}`, { method: "POST", headers: { "X-Boardloop": "1" }, body });
         const answer = await answered(response);
-        if (turn === this.turn) this.answers.set(target, answer);
+        if (turn === this.state.turn) this.state.answers.set(target, answer);
       } catch (error) {
-        if (turn !== this.turn) return;
-        this.answers.delete(target);
+        if (turn !== this.state.turn) return;
+        this.state.answers.delete(target);
         return this.refuse(error);
       }
       this.draw();
@@ -168,23 +177,24 @@
 
     refuse(error) {
       const known = this.texts[error.reason || "OFFLINE"]; // fetch itself fails without a reason
-      this.wrong.add(known ? fill(known, { file: this.file ? this.file.name : "" }) : error.message);
+      this.state.wrong.add(known ? fill(known, { file: this.state.file ? this.state.file.name : "" }) : error.message);
       this.draw();
     }
 
     // -- what is seen -----------------------------------------------------------------------------------------
 
     draw() {
-      this.alert.textContent = [...this.wrong].join(" ");
-      this.alert.classList.toggle("hidden", !this.wrong.size);
+      if (trials.get(this.model) !== this) return trials.get(this.model).draw(); // the page was drawn anew meanwhile
+      this.alert.textContent = [...this.state.wrong].join(" ");
+      this.alert.classList.toggle("hidden", !this.state.wrong.size);
       this.results.replaceChildren();
-      const shown = Object.keys(this.targets).filter((target) => this.asked.has(target) && this.answers.has(target));
+      const shown = Object.keys(this.targets).filter((target) => this.state.asked.has(target) && this.state.answers.has(target));
       this.note.classList.toggle("hidden", !shown.length);
       if (!shown.length) return this.invite();
-      const known = shown.map((target) => this.answers.get(target)).find(Boolean);
+      const known = shown.map((target) => this.state.answers.get(target)).find(Boolean);
       if (known && !this.detects) this.picture(make("div", "stack tight", this.results), known, []);
       const columns = make("div", "try-columns", this.results);
-      for (const target of shown) this.column(columns, target, this.answers.get(target));
+      for (const target of shown) this.column(columns, target, this.state.answers.get(target));
     }
 
     invite() {
@@ -210,7 +220,7 @@
     }
 
     objects(column, answer) {
-      const found = answer.objects.filter((one) => one.confidence > this.threshold);
+      const found = answer.objects.filter((one) => one.confidence > this.state.threshold);
       this.picture(column, answer, found);
       found.slice(0, BARS).forEach((one) => this.bar(column, one.label, one.confidence, false));
       const rest = found.length - BARS;
@@ -221,11 +231,11 @@
     picture(parent, answer, found) {
       const frame = make("div", "boxed", parent);
       const image = make("img", "", frame, "", "try-input");
-      Object.assign(image, { src: answer.input_data_url, alt: this.file.name });
+      Object.assign(image, { src: answer.input_data_url, alt: this.state.file.name });
       for (const one of found) this.box(frame, one);
       const caption = make("span", "faint num", parent, this.texts.input);
       image.addEventListener("load", () => { caption.textContent = `${image.naturalWidth} × ${image.naturalHeight} · ${this.texts.input}`; });
-      if (this.label) make("span", "faint", parent, fill(this.texts.truth, { label: this.label }), "try-truth");
+      if (this.state.label) make("span", "faint", parent, fill(this.texts.truth, { label: this.state.label }), "try-truth");
     }
 
     box(frame, one) {
