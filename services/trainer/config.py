@@ -27,6 +27,7 @@ Backbone = Literal[
     "mobilenet_v1_0.25", "mobilenet_v1_0.5", "mobilenet_v1_0.75", "mobilenet_v1_1.0",
     "mobilenet_v1_1.0_cut8",
     "mobilenet_v2_0.35", "mobilenet_v2_0.5", "mobilenet_v2_0.75", "mobilenet_v2_1.0",
+    "efficientnet_lite0", "efficientnet_lite2",
     "resnet18_0.25", "resnet18_0.5", "resnet18_1.0",
     "darknet_slim_0.5", "darknet_slim_1.0",
     "tiny_cnn",
@@ -58,6 +59,7 @@ class TrainingConfig(Changes):
     keep: Literal["best", "last"] = "best"
     freeze: float = Field(default=0.0, ge=0, le=1)
     distil: Backbone | Literal[""] = ""
+    distil_weights: str = ""
     qat_epochs: int = Field(default=0, ge=0, le=100)
     workers: int = Field(default=0, ge=0, le=64)
     skip_unreadable: bool = False

@@ -12,8 +12,7 @@ from services.trainer.config import Backbone
 from services.trainer.detection import Detection, DetectorMap
 from services.trainer.graph import Graph
 from services.trainer.heads.yolo2 import Yolo2Head
-from services.trainer.model import input_spec, load_imagenet
-from services.trainer.weights import PretrainedBackbone
+from services.trainer.model import input_spec
 
 __all__ = [
     "EVALUATION_NMS",
@@ -44,10 +43,6 @@ class Detector(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         last: Tensor = self.head(self.backbone(x))
         return last
-
-    def load_pretrained(self, weights: PretrainedBackbone) -> None:
-        """Start the backbone from ImageNet weights; errors as in `load_imagenet`."""
-        load_imagenet(self.backbone, weights)
 
 
 def detector_graph(model: Detector, labels: tuple[str, ...], height: int, width: int, name: str = "detector") -> Graph:

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -51,11 +52,15 @@ class Fit(Protocol):
     ) -> None: ...
 
 
-def soft_loss(loss: Tensor, logits: Tensor, answers: Tensor) -> Tensor:
-    """The hard `loss` mixed with the divergence of logits (b, classes) from the teacher's."""
+def soft_loss(loss: Tensor, logits: Tensor, answers: Tensor, mixed: Tensor) -> Tensor:
+    """The hard `loss` (b,) mixed with the divergence of logits (b, classes) from the teacher's: (b,).
+
+    Of the pictures that are `mixed`, bool (b,), only the divergence counts: the teacher sees better what is in a
+    mixture than the shares tell (Beyer et al., arXiv:2106.05237).
+    """
     ours, theirs = F.log_softmax(logits / TEMPERATURE, 1), F.log_softmax(answers / TEMPERATURE, 1)
-    soft = F.kl_div(ours, theirs, reduction="batchmean", log_target=True) * TEMPERATURE**2
-    return (1 - SHARE) * loss + SHARE * soft
+    soft = F.kl_div(ours, theirs, reduction="none", log_target=True).sum(1) * TEMPERATURE**2
+    return torch.where(mixed, soft, (1 - SHARE) * loss + SHARE * soft)
 
 
 def load_teacher(path: Path) -> Network:
@@ -66,8 +71,8 @@ def load_teacher(path: Path) -> Network:
 def distilled(folder: Path, config: TrainingConfig, data: Data, emit: Emit, stopping: Stopping, fit: Fit) -> None:
     """Train network, teacher and student as described above; best.pt of the better goes into `folder`."""
     assert config.distil
-    plain = config.model_copy(update={"distil": ""})
-    teaching = plain.model_copy(update={"backbone": config.distil, "freeze": 0.0, "weights": _usable(config)})
+    plain = config.model_copy(update={"distil": "", "distil_weights": ""})
+    teaching = plain.model_copy(update={"backbone": config.distil, "freeze": 0.0, "weights": config.distil_weights})
     for phase in PHASES:
         (folder / phase).mkdir(exist_ok=True)
     best = {phase: folder / phase / "best.pt" for phase in PHASES}
@@ -109,8 +114,3 @@ def _counted(emit: Emit, number: int, epochs: int) -> Emit:
         emit(event)
 
     return told
-
-
-def _usable(config: TrainingConfig) -> str:
-    """The weights, where a network of another width can start from them: a checkpoint's fit only their own."""
-    return config.weights if config.distil.startswith("mobilenet_v1_") and not config.weights.endswith(".pt") else ""

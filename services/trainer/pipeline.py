@@ -134,7 +134,10 @@ class Pipeline:
         if warning := parameters.from_scratch_warning(asked):
             self._store.change(job.id, line=warning)
         weights = self._start_of(asked, folder)
-        config = parameters.config(asked, str(weights or ""), self._settings.training_threads)
+        teacher = parameters.teachers_weights(asked, self._settings)
+        config = parameters.config(
+            asked, str(weights or ""), self._settings.training_threads, distil_weights=str(teacher or "")
+        )
         (folder / "config.json").write_text(config.model_dump_json())
         parameters.choices(asked).write(folder)
         if run.stop_asked.is_set():
@@ -144,7 +147,7 @@ class Pipeline:
         """The file of weights to start from; a registered model's checkpoint is copied into the job folder."""
         weights = parameters.starting_weights(asked)
         if not weights.startswith(parameters.MODEL):
-            return parameters.pretrained(weights, self._settings)
+            return parameters.pretrained(weights, asked.backbone, self._settings)
         path = folder / "start.pt"
         path.write_bytes(self._registry.read(weights.removeprefix(parameters.MODEL), ""))
         return path
@@ -153,7 +156,9 @@ class Pipeline:
         """Where the weights came from, through all models that were trained on from."""
         weights = parameters.starting_weights(asked)
         if not weights.startswith(parameters.MODEL):
-            return parameters.weights_source(weights)
+            source = parameters.weights_source(weights, asked.backbone)
+            taught = f"; its teacher: {parameters.weights_source(weights, asked.distil)}" if asked.distil else ""
+            return source + taught
         model = self._registry.get(weights.removeprefix(parameters.MODEL))
         return f"model {model.id}, from {model.weights_source}"
 

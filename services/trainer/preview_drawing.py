@@ -13,6 +13,7 @@ from PIL import Image
 from services.rpc.boardloop.collector.v1 import collector_pb2
 from services.rpc.boardloop.trainer.v1 import trainer_pb2 as pb
 from services.trainer.augmentation import Changes, augmented, augmented_scenes
+from services.trainer.augmentation.mixup import mixed
 from services.trainer.detection import Box, Truth
 
 __all__ = ["draw"]
@@ -32,7 +33,7 @@ def draw(
 ) -> None:
     """Writes original and variants into the messages: a variant for each seed.
 
-    `inputs` (3, h, w) of one shape: they are one batch, so that a mosaic has four to take.
+    `inputs` (3, h, w) of one shape: they are one batch, so that a mosaic has four to take, and mixup another.
     """
     names = sorted({box.label for marked in boxes for box in marked})
     truths = [[_truth(box, names) for box in marked] for marked in boxes]
@@ -44,7 +45,7 @@ def draw(
         if detection:
             scene = augmented_scenes(x, truths, changes, generator)
         else:
-            scene = augmented(x, changes, generator), [[]] * len(x)
+            scene = mixed(augmented(x, changes, generator), changes, generator).x, [[]] * len(x)
         for message, variant in zip(pictures, _variants(scene, names), strict=True):
             message.variants.append(variant)
 

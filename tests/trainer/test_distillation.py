@@ -21,9 +21,15 @@ def messages(events: Events) -> str:
 
 def test_the_soft_loss_is_least_where_the_teacher_is() -> None:
     answers = torch.tensor([[2.0, 0.0, -1.0]])
-    hard = torch.tensor(1.0)
-    same, other = soft_loss(hard, answers, answers), soft_loss(hard, -answers, answers)
+    hard, plain = torch.ones(1), torch.zeros(1, dtype=torch.bool)
+    same, other = soft_loss(hard, answers, answers, plain), soft_loss(hard, -answers, answers, plain)
     assert same.item() == pytest.approx(0.3) and other > same
+
+
+def test_of_a_mixture_the_teacher_alone_tells() -> None:
+    answers = torch.tensor([[2.0, 0.0], [2.0, 0.0]])
+    loss = soft_loss(torch.ones(2), answers, answers, torch.tensor([False, True]))
+    assert loss.tolist() == pytest.approx([0.3, 0.0])
 
 
 def test_three_trainings_in_a_row_and_the_better_is_kept(job_folder: JobFolder) -> None:

@@ -8,9 +8,18 @@ import pytest
 
 from services.common.errors import InvalidInput
 from services.rpc.boardloop.trainer.v1 import trainer_pb2
+from services.trainer import parameters
 from services.trainer.config import TrainingConfig
 from services.trainer.models import Model
-from services.trainer.parameters import config, from_scratch_warning, pretrained, resolved, starting_weights
+from services.trainer.parameters import (
+    config,
+    from_scratch_warning,
+    pretrained,
+    resolved,
+    starting_weights,
+    teachers_weights,
+)
+from services.trainer.published import published
 from services.trainer.settings import TrainerSettings
 
 
@@ -44,7 +53,7 @@ def test_other_weights_are_refused_in_the_same_words(settings: TrainerSettings, 
     weights = source.replace("{tmp}", str(tmp_path))
     for refused in (
         lambda: resolved(trainer_pb2.TrainingParameters(weights=weights), settings),
-        lambda: pretrained(weights, settings),  # a job from before the setting was changed
+        lambda: pretrained(weights, "mobilenet_v1_0.5", settings),  # a job from before the setting was changed
     ):
         with pytest.raises(InvalidInput, match="BOARDLOOP_WEIGHTS_ALLOWED") as caught:
             refused()
@@ -64,13 +73,46 @@ def test_a_network_without_imagenet_weights_starts_from_scratch_and_the_log_says
     asked = resolved(trainer_pb2.TrainingParameters(backbone="resnet18_0.25"), settings)
     assert asked.weights == "imagenet" and starting_weights(asked) == "none"
     assert "no ImageNet weights for resnet18_0.25" in from_scratch_warning(asked)
-    assert pretrained(starting_weights(asked), settings) is None
+    assert pretrained(starting_weights(asked), asked.backbone, settings) is None
 
 
 @pytest.mark.parametrize(("backbone", "weights"), [("mobilenet_v1_0.25", "imagenet"), ("tiny_cnn", "none")])
 def test_weights_that_are_there_need_no_warning(settings: TrainerSettings, backbone: str, weights: str) -> None:
     asked = resolved(trainer_pb2.TrainingParameters(backbone=backbone, weights=weights), settings)
     assert starting_weights(asked) == weights and from_scratch_warning(asked) == ""
+
+
+@pytest.mark.parametrize(
+    ("asked", "file"),
+    [
+        ({"backbone": "mobilenet_v1_0.25"}, ""),
+        ({"backbone": "mobilenet_v1_0.25", "distil": "efficientnet_lite0"}, "cache/weights/efficientnet_lite0.pth"),
+        ({"backbone": "tiny_cnn", "distil": "mobilenet_v1_0.5"}, "cache/weights/mobilenet_v1_1.0_frozen.pb"),
+        ({"backbone": "mobilenet_v1_0.25", "distil": "resnet18_1.0"}, ""),
+        ({"backbone": "mobilenet_v1_0.25", "distil": "efficientnet_lite0", "weights": "none"}, ""),
+        ({"distil": "mobilenet_v1_1.0", "weights": "models/net.pb"}, "models/net.pb"),
+        ({"distil": "efficientnet_lite0", "weights": "models/net.pb"}, "cache/weights/efficientnet_lite0.pth"),
+    ],
+)
+def test_a_teacher_starts_from_its_own_weights(
+    settings: TrainerSettings,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    asked: dict[str, str],
+    file: str,
+) -> None:
+    monkeypatch.setattr(parameters, "fetch", lambda weights, cache: cache / "weights" / weights.file)
+    (tmp_path / "models" / "net.pb").write_bytes(b"weights")
+    if asked.get("weights", "").startswith("models/"):
+        asked = asked | {"weights": f"{tmp_path}/{asked['weights']}"}
+    found = teachers_weights(resolved(trainer_pb2.TrainingParameters(**asked), settings), settings)
+    assert found == (tmp_path / file if file else None)
+
+
+@pytest.mark.parametrize("backbone", ["mobilenet_v1_0.25", "mobilenet_v1_1.0_cut8", "efficientnet_lite2"])
+def test_the_source_of_imagenets_weights_names_their_licence(backbone: str) -> None:
+    found = published(backbone)
+    assert found is not None and "Apache-2.0" in found.source and found.requirement.split("==")[0] in found.source
 
 
 def test_a_file_of_one_network_does_not_start_another(settings: TrainerSettings, tmp_path: Path) -> None:

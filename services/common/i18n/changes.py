@@ -23,6 +23,7 @@ _OFTEN = {
     "jpeg": ("JPEG artefacts", "JPEG 失真", 0.5),
     "nearest": ("Dropped pixels", "丢弃像素", 0.5),
     "erase": ("Cut-out", "随机擦除", 0.5),
+    "mixup": ("Mixup", "图片混合", 0.5),
     "mosaic": ("Mosaic", "马赛克拼图", 0.5),
 }
 _NAMED = {
@@ -54,6 +55,11 @@ _NAMED = {
     "nearest": (
         "Up to this share of rows and columns is dropped, as boards do when they shrink a frame; default 0.",
         "最多丢弃这一比例的行和列，与开发板缩小画面时相同；默认 0。",
+    ),
+    "mixup": (
+        "Up to this share of another picture shines through, with its label in the same share; for classifiers only; "
+        "default 0.",
+        "叠加另一张图片，最多占这一比例，标签按同样比例混合；仅用于图像分类；默认 0。",
     ),
     "mosaic": (
         "Parts of four pictures in one, for detections only; default off.",

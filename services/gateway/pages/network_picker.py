@@ -22,6 +22,7 @@ SECONDS = 60.0  # nncase compiles each of its networks
 NAMES = {
     "mobilenet_v1": "MobileNetV1",
     "mobilenet_v2": "MobileNetV2",
+    "efficientnet_lite": "EfficientNet-Lite",
     "resnet18": "ResNet-18",
     "darknet_slim": "Darknet",
     "tiny_cnn": "Tiny CNN",

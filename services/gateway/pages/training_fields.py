@@ -56,7 +56,7 @@ LEARNING: tuple[Number | Choice | Switch, ...] = (
     Number("freeze", 0, 1),
     Switch("balance_classes", False),
     Switch("skip_unreadable", False),
-    Choice("distil", "", ("", "mobilenet_v1_0.75", "mobilenet_v1_1.0")),
+    Choice("distil", "", ("", "mobilenet_v1_0.75", "mobilenet_v1_1.0", "efficientnet_lite0", "efficientnet_lite2")),
     Number("qat_epochs", 0, 100, whole=True),
     Switch("negatives", True),
     Number("workers", 0, 64, whole=True),
@@ -80,6 +80,7 @@ KINDS: tuple[tuple[Number | Switch, float], ...] = (
     (Number("jpeg", 0, 0.95), 0.5),
     (Number("nearest", 0, 0.8), 0.5),
     (Number("erase", 0, 0.9), 0.5),
+    (Number("mixup", 0, 1), 0.5),
     (Switch("mosaic", False), 0.5),
 )
 CHANGES: tuple[Number | Choice | Switch, ...] = (

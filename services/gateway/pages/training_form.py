@@ -24,6 +24,7 @@ BACKBONES = {
     for key, widths in (
         ("mobilenet_v1", ("_0.25", "_0.5", "_0.75", "_1.0", "_1.0_cut8")),
         ("mobilenet_v2", ("_0.35", "_0.5", "_0.75", "_1.0")),
+        ("efficientnet_lite", ("0", "2")),
         ("resnet18", ("_0.25", "_0.5", "_1.0")),
         ("darknet_slim", ("_0.5", "_1.0")),
         ("tiny_cnn", ("",)),

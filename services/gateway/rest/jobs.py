@@ -98,6 +98,8 @@ class TrainingParameters(Public):
     nearest: float = Field(default=0.0, ge=0, le=0.8, description="share of rows and columns dropped")
     nearest_probability: Share = Field(default=None, description="null = 0.5")
     erase_probability: Share = Field(default=None, description="null = 0.5")
+    mixup: float = Field(default=0.0, ge=0, le=1, description="of classifiers: share of another picture")
+    mixup_probability: Share = Field(default=None, description="null = 0.5")
     mosaic: bool = Field(default=False, description="of detections: parts of four pictures in one")
     mosaic_probability: Share = Field(default=None, description="null = 0.5")
     least_visible: Share = Field(default=None, description="of a box, for it to stay; above 0; null = 0.4")

@@ -1,7 +1,8 @@
 """Random changes of training pictures, one table of kinds for classifiers and detectors, computed on their device.
 
-pictures, boxes ──► mosaic ──► geometry ──► light ──► blur, noise, JPEG, nearest ──► cut-out ──► pictures, boxes
+pictures, boxes ──► mosaic ──► geometry ──► light ──► blur, noise, JPEG, nearest ──► cut-out ──► mixup
 
+Mixup, of classifiers alone, comes last and on its own: it changes the labels too (services.trainer.augmentation.mixup).
 Every kind has a probability and a strength (services.trainer.augmentation.changes). What is drawn comes from a
 generator on the CPU, so that it is the same wherever the pictures are; noise alone is drawn where they are.
 """

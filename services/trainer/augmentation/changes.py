@@ -38,6 +38,7 @@ KINDS = (
     Kind("jpeg", 0.9),
     Kind("nearest", 0.6),
     Kind("erase", 0.4),
+    Kind("mixup", 0.6),
     Kind("mosaic", True),
 )
 
@@ -81,6 +82,8 @@ class Changes(BaseModel):
     nearest_probability: float = Field(default=0.5, ge=0, le=1)
     erase: float = Field(default=0.0, ge=0, le=0.9)  # share of each side
     erase_probability: float = Field(default=0.5, ge=0, le=1)
+    mixup: float = Field(default=0.0, ge=0, le=1)  # share of another picture; of classifications only
+    mixup_probability: float = Field(default=0.5, ge=0, le=1)
     mosaic: bool = False  # of detections only
     mosaic_probability: float = Field(default=0.5, ge=0, le=1)
     least_visible: float = Field(default=0.4, gt=0, le=1)  # share of a box that must be left for it to stay

@@ -21,7 +21,7 @@ __all__ = ["augmented", "augmented_scenes"]
 
 
 def augmented(x: Tensor, changes: Changes, generator: torch.Generator) -> Tensor:
-    """Pictures (n, 3, h, w) in [0, 1] of a classification, each changed on its own; mosaic is not for them."""
+    """Pictures (n, 3, h, w) in [0, 1] of a classification, each changed on its own: no mosaic, and mixup apart."""
     return _changed(x, None, Dice(len(x), changes, generator))[0]
 
 

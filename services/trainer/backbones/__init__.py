@@ -29,6 +29,12 @@ def _mobilenet_v2(alpha: float) -> Backbone:
     return MobileNetV2(alpha)
 
 
+def _efficientnet_lite(variant: int) -> Backbone:
+    from services.trainer.backbones.efficientnet_lite import EfficientNetLite
+
+    return EfficientNetLite(variant)
+
+
 def _resnet18(width: float) -> Backbone:
     from services.trainer.backbones.resnet18 import ResNet18
 
@@ -51,6 +57,7 @@ BACKBONES: Mapping[str, Callable[[], Backbone]] = {
     **{f"mobilenet_v1_{alpha}": partial(_mobilenet_v1, alpha) for alpha in (0.25, 0.5, 0.75, 1.0)},
     "mobilenet_v1_1.0_cut8": partial(_mobilenet_v1, 1.0, blocks=8),
     **{f"mobilenet_v2_{alpha}": partial(_mobilenet_v2, alpha) for alpha in (0.35, 0.5, 0.75, 1.0)},
+    **{f"efficientnet_lite{variant}": partial(_efficientnet_lite, variant) for variant in (0, 2)},
     **{f"resnet18_{width}": partial(_resnet18, width) for width in (0.25, 0.5, 1.0)},
     **{f"darknet_slim_{width}": partial(_darknet_slim, width) for width in (0.5, 1.0)},
     "tiny_cnn": _tiny_cnn,

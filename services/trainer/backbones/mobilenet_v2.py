@@ -22,13 +22,13 @@ _STAGES = (  # (expansion, output channels at alpha 1.0, blocks, stride of the f
 
 
 class InvertedResidual(nn.Module):
-    """1x1 to `expansion` times the channels, depthwise 3x3, 1x1 back without activation; added where shapes allow."""
+    """1x1 to `expansion` times the channels, depthwise, 1x1 back without activation; added where shapes allow."""
 
-    def __init__(self, c_in: int, c_out: int, expansion: int, stride: int) -> None:
+    def __init__(self, c_in: int, c_out: int, expansion: int, stride: int, kernel: int = 3) -> None:
         super().__init__()
         wide, act = c_in * expansion, MobileNetV2.activation
         self.expand = ConvNormActivation(c_in, wide, 1, activation=act) if expansion > 1 else None
-        self.depthwise = ConvNormActivation(wide, wide, 3, stride, groups=wide, activation=act)
+        self.depthwise = ConvNormActivation(wide, wide, kernel, stride, groups=wide, activation=act)
         self.project = ConvNormActivation(wide, c_out, 1, activation=Activation.none())
         self.residual = stride == 1 and c_in == c_out
 

@@ -13,6 +13,7 @@ __all__ = ["BLOCK_BYTES", "blocks", "stored"]
 
 BLOCK_BYTES = 8 * 2**20  # so much of a folder is in memory at a time
 _CODE = ("trainer", "common", "rpc")  # the packages that a task's process imports
+_WEIGHTS = ("weights", "distil_weights")  # fields of config.json
 _LEFT_OUT = (".part", ".log", ".pyc")
 
 
@@ -52,8 +53,9 @@ def _files(folder: Path) -> Iterator[tuple[str, Path]]:
     for path in sorted(folder.rglob("*")):
         if path.is_file() and path.suffix not in _LEFT_OUT:
             yield f"job/{path.relative_to(folder).as_posix()}", path
-    if weights := _weights(folder):
-        yield f"job/weights/{weights.name}", weights
+    for path in set(_weights(folder).values()):
+        if not path.is_relative_to(folder):
+            yield f"job/weights/{path.name}", path
     root = Path(next(iter(services.__path__)))
     yield "code/services/__init__.py", root / "__init__.py"
     for package in _CODE:
@@ -75,18 +77,17 @@ def _parts(path: Path, content: bytes | None) -> Iterator[tuple[int, bytes]]:
                 return
 
 
-def _weights(folder: Path) -> Path | None:
-    """The file of weights, when it lies outside the folder."""
+def _weights(folder: Path) -> dict[str, Path]:
+    """The files of weights that the configuration names, by its field."""
     config = folder / "config.json"
-    named = json.loads(config.read_text()).get("weights", "") if config.exists() else ""
-    return Path(named) if named and not Path(named).is_relative_to(folder) else None
+    named = json.loads(config.read_text()) if config.exists() else {}
+    return {field: Path(named[field]) for field in _WEIGHTS if named.get(field)}
 
 
 def _config(folder: Path, threads: int) -> bytes:
     config = json.loads((folder / "config.json").read_text())
-    if outside := _weights(folder):
-        config["weights"] = f"weights/{outside.name}"
-    elif config.get("weights"):
-        config["weights"] = Path(config["weights"]).relative_to(folder).as_posix()
+    for field, path in _weights(folder).items():
+        inside = path.is_relative_to(folder)
+        config[field] = path.relative_to(folder).as_posix() if inside else f"weights/{path.name}"
     config["threads"] = config.get("threads") or threads
     return json.dumps(config).encode()

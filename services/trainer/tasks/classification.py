@@ -1,4 +1,7 @@
-"""Learning the label of a picture: cross-entropy, from the labels alone or also from a teacher's answers."""
+"""Learning the label of a picture: cross-entropy, from the labels alone or also from a teacher's answers.
+
+A picture mixed with another has both labels in their shares; where there is a teacher, its answer is all that counts.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from services.trainer.augmentation import augmented
+from services.trainer.augmentation.mixup import mixed
 from services.trainer.config import TrainingConfig
 from services.trainer.data import Data
 from services.trainer.device import autocast, moved
@@ -36,14 +40,26 @@ class Classification:
 
     def losses(self, model: Network, indices: Tensor, generator: torch.Generator) -> Losses:
         x = moved(torch.from_numpy(self._data.pictures[indices.tolist()]), self._device)  # uint8 (b, 3, h, w)
-        x = normalised(augmented(x.float() / 255, self._config, generator) * 255)  # float (b, 3, h, w), channels last
-        targets = moved(self._data.targets[indices], self._device)
+        x, other, share = mixed(augmented(x.float() / 255, self._config, generator), self._config, generator)
+        x = normalised(x * 255)  # float (b, 3, h, w), channels last
+        targets, others = (moved(self._data.targets[rows], self._device) for rows in (indices, indices[other]))
+        share = moved(share, self._device)
         with autocast(self._device):
             logits = model(x)  # (b, classes)
             answers = self._teacher(x).detach() if self._teacher is not None else None
         logits = logits.float()
-        loss = F.cross_entropy(logits, targets, self._weights, label_smoothing=self._config.label_smoothing)
-        return Losses(loss if answers is None else soft_loss(loss, logits, answers.float()))
+        hard = self._hard(logits, targets)  # (b,)
+        if self._config.uses("mixup"):
+            hard = torch.lerp(hard, self._hard(logits, others), share)
+        if answers is None:
+            return Losses(hard.mean())
+        return Losses(soft_loss(hard, logits, answers.float(), share > 0).mean())
+
+    def _hard(self, logits: Tensor, targets: Tensor) -> Tensor:
+        """Cross-entropy with the labels, (b,); rare labels count as `balance_classes` says, in a weighted mean."""
+        smoothing = self._config.label_smoothing
+        losses = F.cross_entropy(logits, targets, self._weights, reduction="none", label_smoothing=smoothing)
+        return losses if self._weights is None else losses / self._weights[targets].mean()
 
     def measure(self, model: Network) -> Measured:
         """Mean cross-entropy and accuracy."""

@@ -6,12 +6,14 @@ import pytest
 
 from services.trainer.backbones import BACKBONES
 from services.trainer.backbones.blocks import divisible
+from services.trainer.backbones.efficientnet_lite import EfficientNetLite
 from services.trainer.backbones.mobilenet_v2 import MobileNetV2
 from services.trainer.backbones.resnet18 import ResNet18
 from services.trainer.backbones.tiny_cnn import TinyCnn
 from services.trainer.graph import Add, Conv, Graph, MaxPool
 from services.trainer.model import input_spec
 
+K210 = [name for name in BACKBONES if not name.startswith("efficientnet_lite")]
 DENSE = [name for name in BACKBONES if name.startswith(("resnet18", "darknet"))]
 
 
@@ -20,13 +22,28 @@ def graph_of(name: str, height: int = 128, width: int = 128) -> Graph:
 
 
 @pytest.mark.parametrize("name", BACKBONES)
-def test_the_last_map_is_as_small_as_its_stride_says_and_within_the_k210s_limits(name: str) -> None:
+def test_the_last_map_is_as_small_as_its_stride_says(name: str) -> None:
     backbone, graph = BACKBONES[name](), graph_of(name, 224, 320)
     assert graph.shapes()[-1] == (backbone.channels, 224 // backbone.stride, 320 // backbone.stride)
-    convolutions = [layer for layer in graph.layers if isinstance(layer, Conv)]
     assert backbone.stride == (16 if name.endswith("cut8") else 32)
-    assert backbone.channels <= 1024 and {layer.weight.shape[2] for layer in convolutions} <= {1, 3}
+
+
+@pytest.mark.parametrize("name", K210)
+def test_networks_for_the_k210_stay_within_its_limits(name: str) -> None:
+    graph = graph_of(name, 224, 320)
+    convolutions = [layer for layer in graph.layers if isinstance(layer, Conv)]
+    assert BACKBONES[name]().channels <= 1024 and {layer.weight.shape[2] for layer in convolutions} <= {1, 3}
     assert {layer.size for layer in graph.layers if isinstance(layer, MaxPool)} <= {2}
+
+
+@pytest.mark.parametrize(("variant", "size", "millions", "work"), [(0, 224, 4.65, 407), (2, 260, 6.09, 887)])
+def test_efficientnet_lite_has_the_size_that_its_authors_tell(
+    variant: int, size: int, millions: float, work: int
+) -> None:
+    # tensorflow/tpu, models/official/efficientnet/lite: parameters with the 1000 classes of ImageNet, multiply-adds
+    graph = Graph("lite", input_spec(size, size), EfficientNetLite(variant).eval().graph_layers())
+    assert graph.parameters() / 1e6 == pytest.approx(millions - 1.281, rel=0.02)
+    assert graph.multiply_adds() / 1e6 == pytest.approx(work - 1.28, rel=0.06)
 
 
 def test_mobilenet_v2_has_the_blocks_of_the_paper() -> None:

@@ -52,6 +52,16 @@ def test_the_v831_runs_its_networks_whole_on_its_accelerator(backbone: Backbone)
     assert report.off_accelerator == () and not any("CPU" in warning for warning in report.warnings)
 
 
+@pytest.mark.parametrize(("target", "snr"), [("web-onnx", 80), ("linux-ncnn-fp16", 40), ("linux-ncnn-int8", 15)])
+def test_linux_and_browsers_run_efficientnet_lite(target: str, snr: float) -> None:
+    assert converted("efficientnet_lite0", target)[0] > snr
+
+
+def test_the_k210_refuses_efficientnet_lite_by_its_layer() -> None:
+    with pytest.raises(UnsupportedModel, match=r"block3_depthwise: a 5x5 kernel"):
+        converted("efficientnet_lite0", "k210-kmodel-v3")
+
+
 def test_tinymaix_runs_the_tiny_cnn_in_under_100_kb() -> None:
     snr, report = converted("tiny_cnn", "mcu-tinymaix-int8")
     assert snr > 15 and report.file_size < 100_000
