@@ -261,13 +261,11 @@ def pretrained(weights: str, backbone: str, settings: TrainerSettings) -> Path |
     return fetch(found, settings.cache_dir) if found else None
 
 
-def teachers_weights(asked: trainer_pb2.TrainingParameters, settings: TrainerSettings) -> Path | None:
-    """The file that a teacher starts from: the network's own where it is of the same kind, else ImageNet's."""
-    if not asked.distil or asked.weights == NONE:
-        return None
+def teachers_weights(asked: trainer_pb2.TrainingParameters) -> str:
+    """The weights that a teacher starts from: the network's own where it is of the same kind, else "imagenet"."""
     own = published(asked.backbone)
     alike = own is not None and own == published(asked.distil)
-    return pretrained(asked.weights if alike else IMAGENET, asked.distil, settings)
+    return asked.weights if alike or asked.weights == NONE else IMAGENET
 
 
 def weights_source(weights: str, backbone: str) -> str:

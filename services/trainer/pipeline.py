@@ -134,7 +134,8 @@ class Pipeline:
         if warning := parameters.from_scratch_warning(asked):
             self._store.change(job.id, line=warning)
         weights = self._start_of(asked, folder)
-        teacher = parameters.teachers_weights(asked, self._settings)
+        distil_weights = parameters.teachers_weights(asked) if asked.distil else parameters.NONE
+        teacher = parameters.pretrained(distil_weights, asked.distil, self._settings)
         config = parameters.config(
             asked, str(weights or ""), self._settings.training_threads, distil_weights=str(teacher or "")
         )
@@ -157,8 +158,10 @@ class Pipeline:
         weights = parameters.starting_weights(asked)
         if not weights.startswith(parameters.MODEL):
             source = parameters.weights_source(weights, asked.backbone)
-            taught = f"; its teacher: {parameters.weights_source(weights, asked.distil)}" if asked.distil else ""
-            return source + taught
+            if not asked.distil:
+                return source
+            taught = parameters.weights_source(parameters.teachers_weights(asked), asked.distil)
+            return f"{source}; its teacher's: {taught}"
         model = self._registry.get(weights.removeprefix(parameters.MODEL))
         return f"model {model.id}, from {model.weights_source}"
 

@@ -19,7 +19,7 @@ from playwright.sync_api import Browser, Locator, expect
 from services.allinone import AllInOne
 from services.client import Client
 from services.trainer.settings import TrainerSettings
-from services.trainer.weights import DEFAULT_FILE
+from services.trainer.weights import default_weights
 from services.virtualboard import Profile, VirtualBoard, VirtualBoards
 from tests.browser import Tab, open_tab
 from tests.e2e.loop import PASSWORD, SECONDS, TRAINING_SECONDS, Person, Station, uploaded
@@ -44,7 +44,7 @@ class Scene:
 
     @property
     def weights(self) -> str:
-        return "ImageNet weights" if (self.cache / "weights" / DEFAULT_FILE).is_file() else "Random weights"
+        return "ImageNet weights" if default_weights(self.cache).is_file() else "Random weights"
 
     def pictures(self) -> tuple[list[Picture], list[Picture]]:
         """What is pressed, and what is only classified in the end."""

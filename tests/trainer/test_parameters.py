@@ -8,7 +8,6 @@ import pytest
 
 from services.common.errors import InvalidInput
 from services.rpc.boardloop.trainer.v1 import trainer_pb2
-from services.trainer import parameters
 from services.trainer.config import TrainingConfig
 from services.trainer.models import Model
 from services.trainer.parameters import (
@@ -21,6 +20,8 @@ from services.trainer.parameters import (
 )
 from services.trainer.published import published
 from services.trainer.settings import TrainerSettings
+
+_MOBILENET = {"backbone": "mobilenet_v1_0.5"}
 
 
 @pytest.fixture
@@ -83,30 +84,22 @@ def test_weights_that_are_there_need_no_warning(settings: TrainerSettings, backb
 
 
 @pytest.mark.parametrize(
-    ("asked", "file"),
+    ("asked", "weights"),
     [
-        ({"backbone": "mobilenet_v1_0.25"}, ""),
-        ({"backbone": "mobilenet_v1_0.25", "distil": "efficientnet_lite0"}, "cache/weights/efficientnet_lite0.pth"),
-        ({"backbone": "tiny_cnn", "distil": "mobilenet_v1_0.5"}, "cache/weights/mobilenet_v1_1.0_frozen.pb"),
-        ({"backbone": "mobilenet_v1_0.25", "distil": "resnet18_1.0"}, ""),
-        ({"backbone": "mobilenet_v1_0.25", "distil": "efficientnet_lite0", "weights": "none"}, ""),
-        ({"distil": "mobilenet_v1_1.0", "weights": "models/net.pb"}, "models/net.pb"),
-        ({"distil": "efficientnet_lite0", "weights": "models/net.pb"}, "cache/weights/efficientnet_lite0.pth"),
+        ({"backbone": "mobilenet_v1_0.25", "distil": "efficientnet_lite0"}, "imagenet"),
+        ({"backbone": "tiny_cnn", "distil": "mobilenet_v1_0.5"}, "imagenet"),
+        ({"backbone": "mobilenet_v1_0.25", "distil": "efficientnet_lite0", "weights": "none"}, "none"),
+        ({"distil": "mobilenet_v1_1.0", "weights": "net.pb"}, "net.pb"),
+        ({"distil": "efficientnet_lite0", "weights": "net.pb"}, "imagenet"),
+        ({"backbone": "efficientnet_lite0", "distil": "efficientnet_lite2", "weights": "lite0.pth"}, "imagenet"),
     ],
 )
-def test_a_teacher_starts_from_its_own_weights(
-    settings: TrainerSettings,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    asked: dict[str, str],
-    file: str,
-) -> None:
-    monkeypatch.setattr(parameters, "fetch", lambda weights, cache: cache / "weights" / weights.file)
-    (tmp_path / "models" / "net.pb").write_bytes(b"weights")
-    if asked.get("weights", "").startswith("models/"):
-        asked = asked | {"weights": f"{tmp_path}/{asked['weights']}"}
-    found = teachers_weights(resolved(trainer_pb2.TrainingParameters(**asked), settings), settings)
-    assert found == (tmp_path / file if file else None)
+def test_a_teacher_starts_from_weights_of_its_own_kind(asked: dict[str, str], weights: str) -> None:
+    assert teachers_weights(trainer_pb2.TrainingParameters(**{"weights": "imagenet", **_MOBILENET, **asked})) == weights
+
+
+def test_a_teacher_without_imagenet_weights_starts_from_random_ones(settings: TrainerSettings) -> None:
+    assert pretrained("imagenet", "resnet18_1.0", settings) is None
 
 
 @pytest.mark.parametrize("backbone", ["mobilenet_v1_0.25", "mobilenet_v1_1.0_cut8", "efficientnet_lite2"])

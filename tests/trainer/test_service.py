@@ -119,6 +119,10 @@ def test_a_job_with_a_teacher_says_what_was_kept(world: World) -> None:
     assert "Distillation 1 of 3" in log and "Distillation 2 of 3: the teacher" in log
     assert "nothing to learn from it" in log or "network is kept" in log
     assert len(job.epochs) in (2, 3)
+    model = world.models.GetModel(pb.GetModelRequest(model_id=job.model_id)).model
+    assert (
+        model.weights_source.count("trained from random weights") == 2 and "its teacher's: none" in model.weights_source
+    )
 
 
 def test_a_queued_job_is_stopped_without_work(world: World) -> None:
