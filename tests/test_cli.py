@@ -101,3 +101,9 @@ def test_convert_says_what_is_wrong_in_one_message(tmp_path: Path) -> None:
 def test_targets_are_listed() -> None:
     answer = boardloop("targets", COLUMNS="200")
     assert answer.returncode == 0 and "k210-kmodel-v3" in answer.stdout and "Kendryte K210" in answer.stdout
+
+
+def test_weights_of_a_backbone_that_has_none_are_refused_by_name() -> None:
+    done = boardloop("weights", "resnet18_1.0")
+    assert done.returncode == 2
+    assert "resnet18_1.0" in done.stderr and "efficientnet_lite2" in done.stderr and "mobilenet_v1" in done.stderr

@@ -72,7 +72,7 @@ def distilled(folder: Path, config: TrainingConfig, data: Data, emit: Emit, stop
     """Train network, teacher and student as described above; best.pt of the better goes into `folder`."""
     assert config.distil
     plain = config.model_copy(update={"distil": "", "distil_weights": ""})
-    teaching = plain.model_copy(update={"backbone": config.distil, "freeze": 0.0, "weights": config.distil_weights})
+    teaching = plain.model_copy(update={"backbone": config.distil, "freeze": 0.0, "weights": _start_of_teacher(config)})
     for phase in PHASES:
         (folder / phase).mkdir(exist_ok=True)
     best = {phase: folder / phase / "best.pt" for phase in PHASES}
@@ -114,3 +114,11 @@ def _counted(emit: Emit, number: int, epochs: int) -> Emit:
         emit(event)
 
     return told
+
+
+def _start_of_teacher(config: TrainingConfig) -> str:
+    """`distil_weights`; where a config.json names none, the network's own, if a MobileNetV1 of another width can start
+    from them: a checkpoint's fit only their own."""
+    alike = config.distil.startswith("mobilenet_v1_") and config.backbone.startswith("mobilenet_v1_")
+    own = config.weights if alike and not config.weights.endswith(".pt") else ""
+    return config.distil_weights or own

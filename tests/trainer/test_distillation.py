@@ -70,3 +70,18 @@ def test_a_run_started_again_goes_on_in_its_phase(job_folder: JobFolder) -> None
     events: Events = []
     loop.train(folder, events.append)
     assert next(event["epoch"] for event in events if event["type"] == "epoch") == 4
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_a_teacher_starts_from_its_own_weights_or_else_the_networks(
+    job_folder: JobFolder, small_weights: Path, tmp_path: Path, own: bool
+) -> None:
+    large = tmp_path / "large.pb"
+    large.write_bytes(small_weights.read_bytes())
+    named = {"weights": str(small_weights), "distil_weights": str(large) if own else ""}
+    folder = job_folder(train=8, validation=4, epochs=1, distil="mobilenet_v1_0.25", **named)
+    events: Events = []
+    loop.train(folder, events.append)
+    starts = [event["message"] for event in events if " train and " in event.get("message", "")]
+    assert "from small.pb" in starts[0] and f"from {'large' if own else 'small'}.pb" in starts[1]
+    assert all("from small.pb" in start for start in starts[2:])
