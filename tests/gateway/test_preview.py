@@ -43,6 +43,21 @@ def test_pictures_come_as_they_are_and_changed(door: Door, world: World) -> None
     assert first == again != asked(door, project, version_id=version, seed=6)
 
 
+def test_mixup_shows_one_picture_through_another(door: Door, world: World) -> None:
+    project = world.collector.fill(6)
+    parameters = OFF | {"mixup": 1, "mixup_probability": 1}
+    version = world.collector.versions[0].id
+    one, other = asked(door, project, version_id=version, pictures=2, variants=8, parameters=parameters)
+    first, second = pixels(one["original"]), pixels(other["original"])  # type: ignore[arg-type]
+    apart, shares = second - first, []
+    assert np.abs(apart).mean() > 3
+    for variant in one["variants"]:  # type: ignore[attr-defined]
+        moved = pixels(variant) - first
+        shares.append((moved * apart).sum() / (apart**2).sum())
+        assert np.abs(moved - shares[-1] * apart).mean() < 3  # JPEG's own
+    assert min(shares) > -0.05 and max(shares) < 1.05 and max(shares) > 0.3
+
+
 def test_boxes_follow_and_an_unreadable_picture_is_named(door: Door, world: World) -> None:
     project = world.collector.fill(2)
     boxed = world.collector.press("abcdefgh23", "")

@@ -89,7 +89,8 @@ CHANGES: tuple[Number | Choice | Switch, ...] = (
 )
 _STEPS = 100  # of a slider
 _PAIR = "display:grid;grid-template-columns:1.6fr 1fr;gap:16px"
-_STAYS = "position:sticky;top:0;z-index:2;background:var(--card)"  # in sight while a slider is moved
+# in sight while a slider is moved, and as wide as the sliders' knobs below it
+_STAYS = "position:sticky;top:0;z-index:2;background:var(--card);margin:0 -10px;padding:0 10px;width:calc(100% + 20px)"
 
 
 # where a detector has another default
