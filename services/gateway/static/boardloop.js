@@ -3,7 +3,10 @@
   const YEAR = 31536000;
   const API = "/api/v1";
   const cookie = (name) => (document.cookie.match(new RegExp("(?:^|; )" + name + "=([^;]*)")) || [])[1];
-  const remember = (name, value) => (document.cookie = `${name}=${value}; path=/; max-age=${YEAR}; samesite=lax`);
+  const remember = (name, value) => {
+    document.cookie = `${name}=${value}; path=/; max-age=${YEAR}; samesite=lax`;
+    return cookie(name); // reading waits until it is written: Chromium writes aside, and a reload came before it
+  };
   const dark = () => {
     const chosen = cookie("boardloop_theme");
     return chosen ? chosen === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
