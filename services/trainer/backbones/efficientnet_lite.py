@@ -13,15 +13,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import ClassVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from services.common.errors import InvalidInput
-from services.trainer.backbones.blocks import Backbone, ConvNormActivation, divisible, folded
-from services.trainer.backbones.mobilenet_v2 import InvertedResidual
-from services.trainer.graph import Activation, Layer
+from services.trainer.backbones.blocks import divisible
+from services.trainer.backbones.inverted_residual import InvertedResidualBackbone, Shape
 
 __all__ = ["EfficientNetLite", "read_state"]
 
@@ -34,34 +32,17 @@ _MIDDLE, _HALF = 127 / 255, 128 / 255  # what its weights subtract from u8/255, 
 _SCALES = {0: (1.0, 1.0), 2: (1.1, 1.2)}  # (width, depth)
 
 
-class EfficientNetLite(Backbone):
+class EfficientNetLite(InvertedResidualBackbone):
     """`variant` 0 or 2."""
 
-    activation: ClassVar[Activation] = Activation.relu6()
-
     def __init__(self, variant: int) -> None:
-        super().__init__()
-        self.variant = variant
         width, depth = _SCALES[variant]
-        c = _STEM
-        self.stem = ConvNormActivation(3, c, 3, 2, activation=self.activation)
-        self.blocks = nn.ModuleList()
-        for stage in _STAGES:
-            expansion, channels, blocks, stride, kernel = stage
-            count = blocks if stage in (_STAGES[0], _STAGES[-1]) else math.ceil(blocks * depth)
-            for place in range(count):
-                step = stride if place == 0 else 1
-                self.blocks.append(InvertedResidual(c, c := divisible(channels * width), expansion, step, kernel))
-        self.channels = _LAST
-        self.last = ConvNormActivation(c, self.channels, 1, activation=self.activation)
-        self.initialise()
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = self.stem(x)
-        for block in self.blocks:
-            x = block(x)
-        features: Tensor = self.last(x)
-        return features
+        blocks = [
+            Shape(expansion, divisible(channels * width), 1 if place else stride, kernel)
+            for stage, (expansion, channels, count, stride, kernel) in enumerate(_STAGES)
+            for place in range(count if stage in (0, len(_STAGES) - 1) else math.ceil(count * depth))
+        ]
+        super().__init__(_STEM, blocks, _LAST)
 
     def load_pretrained(self, state: Mapping[str, Tensor], mean: float, std: float) -> None:
         """Start from a state dictionary of the same variant, for inputs n = (u8/255 - mean) / std.
@@ -84,13 +65,6 @@ class EfficientNetLite(Backbone):
             assert norm is not None
             norm.sub_((mean - _MIDDLE) / _HALF * first.sum((1, 2, 3)))
             first.mul_(std / _HALF)
-
-    def graph_layers(self) -> tuple[Layer, ...]:
-        layers: list[Layer] = [folded("stem", self.stem)]
-        for i, block in enumerate(self.blocks):
-            assert isinstance(block, InvertedResidual)
-            layers += block.graph_layers(f"block{i}", layers[-1].name)
-        return (*layers, folded("last", self.last))
 
 
 def read_state(path: Path) -> dict[str, Tensor]:
