@@ -35,9 +35,14 @@ def placement(dice: Dice, height: int, width: int) -> Tensor | None:
 
 
 def sampled(x: Tensor, theta: Tensor) -> Tensor:
-    """Pictures (n, 3, h, w) seen through theta (n, 2, 3); what comes in from outside repeats the edge."""
+    """Pictures (n, 3, h, w) in [0, 1] seen through theta (n, 2, 3); what comes in from outside repeats the edge.
+
+    Bicubic: bilinear sampling blurs what is a pixel wide, and a network that trains on blurred pictures misses it in
+    sharp ones (bench/train_elpv.py).
+    """
     grid = F.affine_grid(theta.to(x.device, non_blocking=True), list(x.shape), align_corners=False)  # (n, h, w, 2)
-    return F.grid_sample(x, grid, mode="bilinear", padding_mode="border", align_corners=False)
+    moved = F.grid_sample(x, grid, mode="bicubic", padding_mode="border", align_corners=False)
+    return moved.clamp_(0, 1)  # it overshoots at edges
 
 
 def _turned(angle: Tensor, aspect: float) -> Tensor:
