@@ -27,7 +27,7 @@ from services.trainer.settings import TrainerSettings
 ROOT = Path(__file__).resolve().parent.parent
 CLASSES = (CommonSettings, AllInOneSettings, CollectorSettings, TrainerSettings, DeployerSettings, GatewaySettings)
 ROW = re.compile(r"^\| `(BOARDLOOP_[A-Z_0-9]+)` \| (.*?) \| .+ \|$", re.MULTILINE)
-UNSEEN = {"distil_weights", "weights_sha256", "threads", "cache_mib"}  # of a training: only in config.json
+UNSEEN = {"distil_weights", "weights_sha256", "threads", "cache_mib", "sampling"}  # of a training: only in config.json
 ELSEWHERE = {"BOARDLOOP_TOKEN", "BOARDLOOP_SHARED"}  # read by the command line and by the tests, not by a service
 
 

@@ -42,7 +42,7 @@ _SETTINGS = (
     "optimizer", "schedule", "final_learning_rate", "warmup_epochs", "weight_decay", "label_smoothing", "dropout",
     "ema", "patience", "keep", "freeze", "balance_classes", "distil", "head", "negatives", "qat_epochs", "workers",
     "skip_unreadable",
-    *Changes.model_fields,
+    *(name for name in Changes.model_fields if name != "sampling"),  # that stands in config.json alone
 )  # fmt: skip
 IMAGENET = "imagenet"
 NONE = "none"

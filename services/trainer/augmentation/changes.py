@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 
-__all__ = ["KINDS", "Changes", "Kind"]
+__all__ = ["KINDS", "Changes", "Kind", "Sampling"]
+
+Sampling = Literal["bilinear", "bicubic"]
 
 
 class Kind(NamedTuple):
@@ -86,6 +88,7 @@ class Changes(BaseModel):
     mixup_probability: float = Field(default=0.5, ge=0, le=1)
     mosaic: bool = False  # of detections only
     mosaic_probability: float = Field(default=0.5, ge=0, le=1)
+    sampling: Sampling = "bilinear"  # of turned, shifted, zoomed and cropped pictures
     least_visible: float = Field(default=0.4, gt=0, le=1)  # share of a box that must be left for it to stay
 
     def uses(self, name: str) -> bool:

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from services.trainer.augmentation.changes import Sampling
 from services.trainer.augmentation.dice import Dice
 
 __all__ = ["MOVES", "placement", "sampled"]
@@ -34,15 +35,14 @@ def placement(dice: Dice, height: int, width: int) -> Tensor | None:
     return torch.cat([linear, shift[:, :, None]], 2)
 
 
-def sampled(x: Tensor, theta: Tensor) -> Tensor:
+def sampled(x: Tensor, theta: Tensor, mode: Sampling) -> Tensor:
     """Pictures (n, 3, h, w) in [0, 1] seen through theta (n, 2, 3); what comes in from outside repeats the edge.
 
-    Bicubic: bilinear sampling blurs what is a pixel wide, and a network that trains on blurred pictures misses it in
-    sharp ones (bench/train_elpv.py).
+    Bilinear sampling blurs what is a pixel wide, bicubic leaves more of it.
     """
     grid = F.affine_grid(theta.to(x.device, non_blocking=True), list(x.shape), align_corners=False)  # (n, h, w, 2)
-    moved = F.grid_sample(x, grid, mode="bicubic", padding_mode="border", align_corners=False)
-    return moved.clamp_(0, 1)  # it overshoots at edges
+    moved = F.grid_sample(x, grid, mode=mode, padding_mode="border", align_corners=False)
+    return moved.clamp_(0, 1) if mode == "bicubic" else moved  # bicubic overshoots at edges
 
 
 def _turned(angle: Tensor, aspect: float) -> Tensor:

@@ -45,7 +45,7 @@ def tiled(x: Tensor, marks: Marks, dice: Dice) -> tuple[Tensor, Marks]:
         near, far = (edge.to(x.device)[:, :, None] for edge in (low, high))
         inside = [(place >= near[:, axis]) & (place < far[:, axis]) for axis, place in enumerate((columns, rows))]
         mask = inside[1][:, None, :, None] & inside[0][:, None, None, :]
-        canvas = torch.where(mask, sampled(x[sources.to(x.device)], theta), canvas)
+        canvas = torch.where(mask, sampled(x[sources.to(x.device)], theta, dice.changes.sampling), canvas)
         seen = marks.of_pictures(sources.numpy()).moved(theta, torch.cat([low, high], 1).double().numpy())
         kept = kept.and_of(Marks(index.numpy()[seen.owner], seen.label, seen.edges, seen.area))
     return x.index_copy(0, index.to(x.device), canvas), kept

@@ -40,7 +40,7 @@ def _changed(x: Tensor, marks: Marks | None, dice: Dice) -> tuple[Tensor, Marks 
         x, marks = tiled(x, marks, dice)
     theta = placement(dice, height, width)
     if theta is not None:
-        x = sampled(x, theta)
+        x = sampled(x, theta, dice.changes.sampling)
         marks = marks.moved(theta) if marks is not None else None
     x = through_camera(lit(x, dice), dice)
     rectangles = holes(dice, height, width)
