@@ -97,7 +97,8 @@ class Training:
         return TrainingConfig.model_validate(
             {"backbone": self.backbone, "input_size": size, "weights": str(weights), "epochs": self.epochs,
              "batch_size": 64, "learning_rate": 1e-3, "warmup_epochs": 2.0, "flip_vertical": True,
-             "quarter_turns": True, "sampling": "bicubic", "mixup": self.mixup, "ema": 0.995, "keep": "last", "seed": seed, **pace}
+             "quarter_turns": True, "sampling": "bicubic", "mixup": self.mixup, "ema": 0.995, "keep": "last",
+             "seed": seed, **pace}
         )  # fmt: skip
 
 
