@@ -98,7 +98,7 @@ def elpv(arguments: argparse.Namespace) -> Figures:
 
 
 def speed(arguments: argparse.Namespace) -> Figures:
-    table = Table("", "images/s", "epochs", "seconds", "accuracy", title="Speed of training at 224, 300 test cells")
+    table = Table("", "images/s", "epochs", "seconds", "accuracy", title="Speed of training at 224, 1,924 test cells")
     races: Figures = {}
     for backbone, epochs in SPEED_EPOCHS.items():
         asked = SpeedAsked(backbone, epochs=max(1, round(epochs * arguments.speed_epochs / SPEED_EPOCHS[SLOWEST])))

@@ -45,8 +45,8 @@ from ultralytics import YOLO, settings  # noqa: E402
 CLASSIFIER, DETECTOR = "yolo11n-cls", "yolo11n"
 
 
-def trained(name, asked, **more):
-    """The model after its training, and {"images_per_s", "seconds", "epochs", "pretrained"}."""
+def trained(name, asked, val=True):
+    """The model of the best epoch (without `val`: the last), {"images_per_s", "seconds", "epochs", "pretrained"}."""
     settings.update({"sync": False})
     weights = Path(f"{name}.pt")
     model = YOLO(str(weights) if weights.exists() else f"{name}.yaml")
@@ -61,7 +61,7 @@ def trained(name, asked, **more):
     model.add_callback("on_fit_epoch_end", lambda trainer: ended(trainer) if "began" in clock else None)
     model.train(
         data=asked["data"], imgsz=asked["size"], batch=asked["batch"], time=asked["seconds"] / 3600, device="cpu",
-        workers=2, seed=0, plots=False, verbose=False, exist_ok=True, **more,
+        workers=2, seed=0, plots=False, verbose=False, exist_ok=True, val=val,
     )  # fmt: skip
     told = {
         "images_per_s": clock["images"] / clock["seconds"],
@@ -69,7 +69,7 @@ def trained(name, asked, **more):
         "epochs": clock["epochs"],
         "pretrained": weights.exists(),
     }
-    return YOLO(str(model.trainer.last)), told
+    return YOLO(str(model.trainer.best if val else model.trainer.last)), told
 
 
 def classify(asked):

@@ -47,6 +47,7 @@ from services.trainer.networks import graph_of, predict
 from services.trainer.parallel import ALONE, Group, join
 from services.trainer.quantisation.tune import more_epochs, tune
 from services.trainer.schedule import Pace, batches, learning_rate, make_optimizer
+from services.trainer.shares import in_shares
 from services.trainer.starting import Frozen, start
 from services.trainer.tasks import task_of
 from services.trainer.unreadable import leave_out_unreadable
@@ -110,7 +111,7 @@ def fit(
           f"labels {', '.join(data.labels)}, {config.head} {config.backbone} {beginning}, on {device_words(device)}"
           + (f", going on after epoch {progress.epoch}" if progress.epoch else "")})  # fmt: skip
 
-    network = workers.shared(model)
+    network = in_shares(model) if workers.size == 1 else workers.shared(model)
     pace = Pace(len(data.pictures) * (config.epochs - progress.epoch))
     while progress.epoch < config.epochs and progress.patient(config.patience):
         epoch = progress.epoch
