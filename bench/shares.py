@@ -33,7 +33,7 @@ from services.trainer.networks import build
 from services.trainer.schedule import make_optimizer
 from services.trainer.shares import in_shares
 
-BACKBONES = ("mobilenet_v1_0.25", "mobilenet_v1_0.5", "mobilenet_v1_1.0", "resnet18")
+BACKBONES = ("mobilenet_v1_0.25", "mobilenet_v1_0.5", "mobilenet_v1_1.0", "resnet18_0.5")
 BATCH, SIZE, THREADS = 16, 224, 2
 
 

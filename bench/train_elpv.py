@@ -92,7 +92,9 @@ class Training:
     whole: bool = False
 
     def config(self, seed: int, weights: Path, size: int) -> TrainingConfig:
-        """A cell has no up and no left: it is mirrored both ways and turned by quarters."""
+        """A cell has no up and no left: it is mirrored both ways. Its bars always lie across: quarter turns are no
+        view that a board will see, but keep a long training from learning the cells by heart.
+        """
         pace = {"learning_rate": 3e-4, "warmup_epochs": 0.5, "ema": 0.98} if self.whole else {}
         return TrainingConfig.model_validate(
             {"backbone": self.backbone, "input_size": size, "weights": str(weights), "epochs": self.epochs,
