@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import base64
 import os
-import signal
-import threading
 from pathlib import Path
 from typing import Annotated
 
@@ -15,6 +13,7 @@ from rich.console import Console
 from services.common.errors import BoardloopError
 from services.common.i18n import Translator, console_language
 from services.common.logs import configure_logging
+from services.common.process import StopSignal
 
 __all__ = ["app", "main"]
 
@@ -40,7 +39,7 @@ def up() -> None:
 
     settings = AllInOneSettings()
     configure_logging(settings.log_format)
-    stopped = stop_signal()
+    stopped = StopSignal()
     boardloop = AllInOne(settings)
     try:
         boardloop.start()
@@ -70,7 +69,7 @@ def demo(
     """The whole loop with two virtual boards and real photographs: capture, train, convert, release, classify."""
     from services.demo.run import run_demo
 
-    raise typer.Exit(run_demo(captures, folder, leave=exit, stopped=stop_signal()))
+    raise typer.Exit(run_demo(captures, folder, leave=exit, stopped=StopSignal()))
 
 
 @app.command()
@@ -160,14 +159,6 @@ def convert(
     token = os.environ.get("BOARDLOOP_TOKEN", "")
     request = Request(model, target, images, labels, mean, std, out, choices, package, url, token)
     run_convert(request, console, Translator(console_language()))
-
-
-def stop_signal() -> threading.Event:
-    """Set by Ctrl-C or SIGTERM."""
-    event = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: event.set())
-    return event
 
 
 if __name__ == "__main__":

@@ -43,7 +43,10 @@ def up(folder: Path) -> Iterator[tuple[str, str]]:
             yield f"http://127.0.0.1:{ports['BOARDLOOP_PORT']}", printed
         finally:
             process.send_signal(signal.SIGINT)
-            status = process.wait(SECONDS)
+            try:
+                status = process.wait(SECONDS)
+            finally:
+                process.kill()  # else a process that does not end would hold the whole run
     assert status == 0
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import signal
-import threading
 from collections.abc import Callable
+from queue import SimpleQueue
 from typing import Protocol, TypeVar
 
 from services.common.errors import BoardloopError
@@ -12,7 +12,7 @@ from services.common.logs import configure_logging, logger
 from services.common.metrics import serve_metrics
 from services.common.settings import CommonSettings
 
-__all__ = ["Service", "run_service"]
+__all__ = ["Service", "StopSignal", "run_service"]
 
 S = TypeVar("S", bound=CommonSettings)
 
@@ -25,11 +25,26 @@ class Service(Protocol):
     def stop(self) -> None: ...
 
 
+class StopSignal:
+    """SIGTERM or Ctrl-C, from now on.
+
+    No threading.Event: a handler that sets it while the main thread is about to wait for it waits for a lock which that
+    thread holds, for ever. The `put` of a SimpleQueue may interrupt itself.
+    """
+
+    def __init__(self) -> None:
+        self._asked: SimpleQueue[None] = SimpleQueue()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: self._asked.put(None))
+
+    def wait(self) -> None:
+        """Until one comes; at once when one has come."""
+        self._asked.put(self._asked.get())
+
+
 def run_service(name: str, settings_of: Callable[[], S], build: Callable[[S], Service]) -> None:
     """Runs until SIGTERM or SIGINT. A service that cannot start is one log line and exit status 1."""
-    ended = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: ended.set())
+    stopped = StopSignal()
     configure_logging()
     try:
         settings = settings_of()
@@ -40,6 +55,6 @@ def run_service(name: str, settings_of: Callable[[], S], build: Callable[[S], Se
     except BoardloopError as error:
         logger(name).error(f"{name}_not_started", reason=error.reason, detail=str(error))
         raise SystemExit(1) from error
-    ended.wait()
+    stopped.wait()
     service.stop()
     stop_metrics()

@@ -8,7 +8,6 @@ The person's side goes over the REST API, the boards' side over their own camera
 from __future__ import annotations
 
 import secrets
-import threading
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from typing import Any
 from services.allinone import AllInOne, AllInOneSettings, free_port
 from services.client import Client
 from services.common.logs import configure_logging
+from services.common.process import StopSignal
 from services.demo import capturing, classifying, pairing, training
 from services.demo.cells import Cell, fetch_wheel, read_cells
 from services.demo.story import Story
@@ -29,8 +29,8 @@ SEED = 11
 FRESH = 20  # photographs that no training has seen, for the boards to classify at the end
 
 
-def run_demo(captures: int, folder: Path | None, *, leave: bool, stopped: threading.Event) -> int:
-    """Exit status: 0 if every check held. `leave`: end at once; otherwise the page stays until `stopped` is set."""
+def run_demo(captures: int, folder: Path | None, *, leave: bool, stopped: StopSignal) -> int:
+    """Exit status: 0 if every check held. `leave`: end at once; otherwise the page stays until `stopped`."""
     story = Story()
     folder = folder or Path("data/demo") / datetime.now().strftime("%Y%m%d-%H%M%S")
     folder.mkdir(parents=True, exist_ok=True)
