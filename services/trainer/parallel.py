@@ -20,7 +20,7 @@ import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-__all__ = ["ALONE", "OWN_GPU", "Group", "join"]
+__all__ = ["ALONE", "OWN_GPU", "Group", "Shareable", "Standin", "join"]
 
 _TIMEOUT = timedelta(minutes=10)  # for the slowest: one worker may still decode its pictures
 Shareable = TypeVar("Shareable", bound=nn.Module)
@@ -129,12 +129,26 @@ def _wide(x: Tensor) -> Tensor:
     return x.float() if x.dtype == torch.bfloat16 else x
 
 
-class _Shared(nn.Module):
+class Standin(nn.Module):
+    """Takes the place of a network where losses call it, and answers what else they ask of it: its anchors, say."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self._whole = [model]  # in a list: its parameters are not this module's
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return super().__getattr__(name)
+        except AttributeError:
+            return getattr(self.__dict__["_whole"][0], name)
+
+
+class _Shared(Standin):
     """Whole batches in and out, this process's share inside."""
 
     def __init__(self, model: nn.Module, group: Group) -> None:
-        super().__init__()
-        self._whole, self._group = [model], group  # in a list: its parameters are not this module's
+        super().__init__(model)
+        self._group = group
 
     def forward(self, x: Tensor) -> Tensor:
         group = self._group
@@ -143,13 +157,6 @@ class _Shared(nn.Module):
         group.share = slice(first, end)
         output: Tensor = _Gather.apply(_wide(self._whole[0](x[group.share])), group)  # type: ignore[no-untyped-call]
         return output
-
-    def __getattr__(self, name: str) -> Any:
-        """What else a loss asks of the network: its anchors, say."""
-        try:
-            return super().__getattr__(name)
-        except AttributeError:
-            return getattr(self.__dict__["_whole"][0], name)
 
 
 class _Norm(nn.BatchNorm2d):

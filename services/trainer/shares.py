@@ -15,16 +15,17 @@ import copy
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
-from typing import Any, TypeVar, cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
+
+from services.trainer.parallel import Shareable, Standin
 
 __all__ = ["in_shares"]
 
 LEAST = 8  # pictures of a share: statistics need some
 _SEEDS = 2**62
-Shareable = TypeVar("Shareable", bound=nn.Module)
 
 
 def in_shares(model: Shareable) -> Shareable:
@@ -38,10 +39,9 @@ def in_shares(model: Shareable) -> Shareable:
     return cast(Shareable, _Shares(model, threads)) if threads > 1 and on_cpu else model
 
 
-class _Shares(nn.Module):
+class _Shares(Standin):
     def __init__(self, model: nn.Module, threads: int) -> None:
-        super().__init__()
-        self._whole = [model]  # in a list: its parameters are not this module's
+        super().__init__(model)
         self._threads = threads
         self._copies: list[_Copy] = []
         self._pools: dict[int, ThreadPoolExecutor] = {}
@@ -75,13 +75,6 @@ class _Shares(nn.Module):
             list(self._pools[count].map(start, range(count)))
             torch.set_num_threads(self._threads)  # what threads to come start with was changed as well
         return self._pools[count]
-
-    def __getattr__(self, name: str) -> Any:
-        """What else a loss asks of the network: its anchors, say."""
-        try:
-            return super().__getattr__(name)
-        except AttributeError:
-            return getattr(self.__dict__["_whole"][0], name)
 
 
 class _Copy:
