@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import signal
+import socket
 from collections.abc import Callable
-from queue import SimpleQueue
+from types import FrameType
 from typing import Protocol, TypeVar
 
 from services.common.errors import BoardloopError
@@ -15,6 +16,7 @@ from services.common.settings import CommonSettings
 __all__ = ["Service", "StopSignal", "run_service"]
 
 S = TypeVar("S", bound=CommonSettings)
+ENDING = (signal.SIGTERM, signal.SIGINT)
 
 
 class Service(Protocol):
@@ -26,20 +28,28 @@ class Service(Protocol):
 
 
 class StopSignal:
-    """SIGTERM or Ctrl-C, from now on.
+    """SIGTERM or Ctrl-C, from now on. To be made on the main thread.
 
-    No threading.Event: a handler that sets it while the main thread is about to wait for it waits for a lock which that
-    thread holds, for ever. The `put` of a SimpleQueue may interrupt itself.
+    No threading.Event and no queue: a signal that comes after the main thread's last look for one and before it sleeps
+    on a lock does not wake it. Python writes the number of each signal into the wake-up file as it comes, and a read
+    from there returns whenever that was.
     """
 
     def __init__(self) -> None:
-        self._asked: SimpleQueue[None] = SimpleQueue()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: self._asked.put(None))
+        self._came = False
+        self._numbers, self._wakeup = socket.socketpair()
+        self._wakeup.setblocking(False)
+        signal.set_wakeup_fd(self._wakeup.fileno(), warn_on_full_buffer=False)
+        for number in ENDING:
+            signal.signal(number, self._handle)
 
     def wait(self) -> None:
         """Until one comes; at once when one has come."""
-        self._asked.put(self._asked.get())
+        while not self._came:
+            self._came = self._numbers.recv(1)[0] in ENDING
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        """Nothing is left to do; as the handler of the process it keeps the wake-up file open."""
 
 
 def run_service(name: str, settings_of: Callable[[], S], build: Callable[[S], Service]) -> None:
