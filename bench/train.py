@@ -29,7 +29,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from statistics import mean
-from typing import Any
+from typing import Any, get_args
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
@@ -40,6 +40,7 @@ from bench.train_detection import detection_race
 from bench.train_elpv import ROW, Measured, Recipe, measure, write_folder
 from bench.train_speed import SpeedAsked, race
 from services.demo.cells import fetch_wheel, read_cells
+from services.trainer.config import Pooling
 from services.trainer.settings import user_cache_dir
 
 CELLS = 2624
@@ -64,6 +65,7 @@ def main() -> int:
         "--epochs", type=int, nargs="+", default=ROW,
         help="of the trainings of elpv (bench/train_elpv.py): six numbers, or one for the first training alone",
     )  # fmt: skip
+    parser.add_argument("--pooling", choices=get_args(Pooling), default=Recipe.pooling, help="of elpv's network")
     parser.add_argument("--speed-epochs", type=int, default=SPEED_EPOCHS[SLOWEST], help=f"of {SLOWEST}")
     parser.add_argument("--steps", type=int, default=2000, help="of the detector's training, rounded to epochs")
     arguments = parser.parse_args()
@@ -75,8 +77,9 @@ def main() -> int:
 
 def elpv(arguments: argparse.Namespace) -> Figures:
     cache = user_cache_dir()
-    recipe = Recipe(cache, arguments.backbone, arguments.size, tuple(arguments.epochs))
-    name = "-".join(("elpv", recipe.backbone, str(recipe.size), *map(str, recipe.epochs)))
+    recipe = Recipe(cache, arguments.backbone, arguments.size, tuple(arguments.epochs), arguments.pooling)
+    pooling = () if recipe.pooling == "average" else (recipe.pooling,)
+    name = "-".join(("elpv", recipe.backbone, *pooling, str(recipe.size), *map(str, recipe.epochs)))
     runs = []
     for seed in arguments.seeds:
         folder = cache / "bench" / name / str(seed)
@@ -158,7 +161,8 @@ def _tell(event: Figures) -> None:
 
 def _table(recipe: Recipe, runs: list[Measured]) -> Table:
     epochs = " + ".join(map(str, recipe.epochs))
-    title = f"ELPV: {recipe.backbone} at {recipe.size}, {epochs} epochs, {runs[0].test} test cells"
+    network = f"{recipe.backbone} at {recipe.size}, pooling {recipe.pooling}"
+    title = f"ELPV: {network}, {epochs} epochs, {runs[0].test} test cells"
     table = Table("", "float", "kmodel", "kmodel, bytes", "seconds to train", title=title)
     for run in runs:
         accuracies = (f"{run.accuracy_float:.4f}", f"{run.accuracy_kmodel:.4f}")

@@ -30,6 +30,7 @@ import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from services.trainer.config import Backbone, TrainingConfig
+from services.trainer.config import Backbone, Pooling, TrainingConfig
 from services.trainer.convert import ConvertOptions, convert, simulator
 from services.trainer.distillation import Teacher, load_teacher
 from services.trainer.loop import Data, fit, load_checkpoint, predict
@@ -65,19 +66,21 @@ class Recipe:
     backbone: Backbone = "mobilenet_v1_1.0_cut8"
     size: int = 256
     epochs: tuple[int, ...] = ROW  # of the trainings in the order above, or of the first alone
+    pooling: Pooling = "average"  # of the network; its teachers average
 
     def trainings(self) -> dict[str, Training]:
         """By name, in an order in which they can be made; the last is the one that counts."""
+        own = partial(Training, self.backbone, pooling=self.pooling)
         if len(self.epochs) == 1:
-            return {"first": Training(self.backbone, *self.epochs)}
+            return {"first": own(self.epochs[0])}
         first, second, large, large0, third, last = self.epochs
         return {
-            "first": Training(self.backbone, first),
-            "second": Training(self.backbone, second, teachers=("first",)),
+            "first": own(first),
+            "second": own(second, teachers=("first",)),
             "large": Training("efficientnet_lite2", large),
             "large0": Training("efficientnet_lite0", large0),
-            "third": Training(self.backbone, third, "second", ("second", "large", "large0"), mixup=1.0),
-            "last": Training(self.backbone, last, "third", ("third", "large"), mixup=1.0, whole=True),
+            "third": own(third, "second", ("second", "large", "large0"), mixup=1.0),
+            "last": own(last, "third", ("third", "large"), mixup=1.0, whole=True),
         }
 
 
@@ -91,6 +94,7 @@ class Training:
     teachers: tuple[str, ...] = ()
     mixup: float = 0.0
     whole: bool = False
+    pooling: Pooling = "average"
 
     def config(self, seed: int, weights: Path, size: int) -> TrainingConfig:
         """A cell has no up and no left: it is mirrored both ways. Its bars always lie across: quarter turns are no
@@ -100,8 +104,8 @@ class Training:
         return TrainingConfig.model_validate(
             {"backbone": self.backbone, "input_size": size, "weights": str(weights), "epochs": self.epochs,
              "batch_size": 64, "learning_rate": 1e-3, "warmup_epochs": 2.0, "flip_vertical": True,
-             "quarter_turns": True, "sampling": "bicubic", "mixup": self.mixup, "ema": 0.995, "keep": "last",
-             "seed": seed, **pace}
+             "quarter_turns": True, "sampling": "bicubic", "pooling": self.pooling, "mixup": self.mixup, "ema": 0.995,
+             "keep": "last", "seed": seed, **pace}
         )  # fmt: skip
 
 

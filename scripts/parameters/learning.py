@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import torch
+
 from scripts.parameters.compared import ACCURACY, ACCURACY_WORDS, EPOCH, band, compared, right, timed, truth
 from scripts.parameters.data import LABELS, RARE
 from scripts.parameters.page import Panel
 from scripts.parameters.plot import Bar, Bars, Curves, Line, percent
 from scripts.parameters.runs import EVERY_CHIP, Run, converted, run
 from scripts.parameters.tiles import alarms_counted
+from services.trainer.heads.classifier import ClassifierHead
 
 __all__ = ["PANELS"]
 
 TUNED = "mcu-tinymaix-int8"
+MAP = 16
 SURENESS = [0.25 + 0.025 * index for index in range(31)]  # from that of guessing among four labels
 
 
@@ -32,6 +36,21 @@ def dropouts() -> Curves:
     dropped = (("0", "small", run(dropout=0.0)), ("0.2", "default", run()), ("0.6", "large", run(dropout=0.6)))
     lines = [Line(f"{name}: {one.epochs[-1][ACCURACY]:.0%}", one.curve("loss"), tone) for name, tone, one in dropped]
     return Curves(lines, EPOCH, "loss, training", form="{:.1f}".format)
+
+
+def pools() -> Curves:
+    """What the head's own pooling leaves of marks of so many positions a side, at a corner of a part."""
+    lines = []
+    for pooling, tone in (("average", "default"), ("peaks", "large")):
+        head = ClassifierHead(1, 1, 0.0, pooling).eval()
+        torch.nn.init.ones_(head.linear.weight)
+        points = []
+        for side in range(1, MAP + 1):
+            features = torch.zeros(1, 1, MAP, MAP)
+            features[..., :side, :side] = 1.0
+            points.append((float(side), head(features).item()))
+        lines.append(Line(pooling, points, tone))
+    return Curves(lines, f"positions a side, of {MAP}", "left of a mark", limits=(0, 1))
 
 
 def frozen() -> Curves:
@@ -107,6 +126,11 @@ PANELS = (
         ("dropout",),
         "The more is hidden, the slower are pictures learned by heart. In the legend the validation accuracy: chance.",
         dropouts,
+    ),
+    Panel(
+        ("pooling",),
+        "What the pooling leaves of a mark on a map of 16x16: of one at a single position 0.4 % or 6 %.",
+        pools,
     ),
     Panel(
         ("freeze",),

@@ -7,7 +7,7 @@ from typing import cast, get_args
 from services.common.errors import InvalidInput
 from services.rpc.boardloop.collector.v1 import collector_pb2
 from services.rpc.boardloop.trainer.v1 import trainer_pb2 as pb
-from services.trainer.config import HEADS, Backbone, Task, TrainingConfig, default_head
+from services.trainer.config import HEADS, Backbone, Pooling, Task, TrainingConfig, default_head
 from services.trainer.estimate import Estimate, check_fits, estimate
 from services.trainer.parameters import DEFAULT_TARGET
 from services.trainer.proposals import Proposal, propose
@@ -53,7 +53,8 @@ def estimate_of(parameters: pb.TrainingParameters, version: collector_pb2.Datase
     """Of the network that a training with these (resolved) parameters makes."""
     width, height = parameters.input_size, parameters.input_height or parameters.input_size
     backbone = cast(Backbone, parameters.backbone)
-    return estimate(backbone, width, height, used_labels(version), parameters.target, parameters.head)
+    pooling = cast(Pooling, parameters.pooling)
+    return estimate(backbone, width, height, used_labels(version), parameters.target, parameters.head, pooling)
 
 
 def estimate_message(found: Estimate, parameters: pb.TrainingParameters) -> pb.NetworkEstimate:

@@ -10,7 +10,8 @@ from services.common.errors import InvalidInput
 from services.trainer.augmentation.changes import Changes
 
 __all__ = [
-    "DETECTION_DEFAULTS", "HEADS", "Backbone", "Task", "TrainingConfig", "default_head", "field_faults", "parse_config",
+    "DETECTION_DEFAULTS", "HEADS", "Backbone", "Pooling", "Task", "TrainingConfig", "default_head", "field_faults",
+    "parse_config",
 ]  # fmt: skip
 
 Task = Literal["classification", "detection"]
@@ -32,6 +33,7 @@ Backbone = Literal[
     "darknet_slim_0.5", "darknet_slim_1.0",
     "tiny_cnn",
 ]  # fmt: skip
+Pooling = Literal["average", "peaks"]
 
 
 class TrainingConfig(Changes):
@@ -39,6 +41,7 @@ class TrainingConfig(Changes):
 
     backbone: Backbone = "mobilenet_v1_0.5"
     head: Literal["classifier", "yolo2", "anchor_free"] = "classifier"
+    pooling: Pooling = "average"
     input_size: int = Field(default=128, ge=96, le=320, multiple_of=32)
     input_height: int = Field(default=0, ge=0, le=320, multiple_of=32)
     weights: str = ""

@@ -72,7 +72,9 @@ def distilled(folder: Path, config: TrainingConfig, data: Data, emit: Emit, stop
     """Train network, teacher and student as described above; best.pt of the better goes into `folder`."""
     assert config.distil
     plain = config.model_copy(update={"distil": "", "distil_weights": ""})
-    teaching = plain.model_copy(update={"backbone": config.distil, "freeze": 0.0, "weights": _start_of_teacher(config)})
+    teaching = plain.model_copy(
+        update={"backbone": config.distil, "pooling": "average", "freeze": 0.0, "weights": _start_of_teacher(config)}
+    )
     for phase in PHASES:
         (folder / phase).mkdir(exist_ok=True)
     best = {phase: folder / phase / "best.pt" for phase in PHASES}

@@ -7,15 +7,15 @@ The numbers in the weights change neither layers nor sizes: an untrained network
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from services.common.errors import BoardloopError, UnsupportedModel
 from services.trainer.choices import check_target
-from services.trainer.config import Backbone, TrainingConfig
+from services.trainer.config import Backbone, Pooling, TrainingConfig
 from services.trainer.convert import TARGETS, check_head
 from services.trainer.convert.contract import Footprint
-from services.trainer.graph import Graph, Head, Layer
+from services.trainer.graph import GlobalAveragePool, Graph, Head, Layer
 
 __all__ = ["Estimate", "check_fits", "estimate", "untrained"]
 
@@ -52,11 +52,17 @@ class Estimate:
 
 
 def estimate(
-    backbone: Backbone, width: int, height: int, labels: tuple[str, ...], target: str, head: str = "classifier"
+    backbone: Backbone,
+    width: int,
+    height: int,
+    labels: tuple[str, ...],
+    target: str,
+    head: str = "classifier",
+    pooling: Pooling = "average",
 ) -> Estimate:
     """InvalidInput for an unknown target. `width` and `height` in pixels, multiples of 32; `head`: of config.HEADS."""
     check_target(target)
-    return _estimate(backbone, width, height, labels, target, head)
+    return _estimate(backbone, width, height, labels, target, head, pooling)
 
 
 def check_fits(found: Estimate, target: str, allow_oversize: bool) -> None:
@@ -71,12 +77,15 @@ def check_fits(found: Estimate, target: str, allow_oversize: bool) -> None:
 
 
 @lru_cache(maxsize=_KEPT_ESTIMATES)
-def _estimate(backbone: Backbone, width: int, height: int, labels: tuple[str, ...], target: str, head: str) -> Estimate:
+def _estimate(
+    backbone: Backbone, width: int, height: int, labels: tuple[str, ...], target: str, head: str, pooling: Pooling
+) -> Estimate:
     graph = untrained(backbone, width, height, labels, head)
     size = graph.parameters(), graph.multiply_adds()
     footprint = TARGETS[target].footprint
     try:
         check_head(head, target)
+        graph = _pooled(graph, pooling)
         if footprint is None:
             return Estimate(*size, unknown=f"The target {target} tells its sizes only of a converted file.")
         found = footprint(graph)
@@ -97,6 +106,17 @@ def untrained(backbone: Backbone, width: int, height: int, labels: tuple[str, ..
     name = "classifier" if head == "classifier" else "detector"
     own: Head = "anchor_free" if head == "anchor_free" else ""
     return Graph(name, input_spec(height, width), layers, labels, anchors, own)
+
+
+def _pooled(graph: Graph, pooling: Pooling) -> Graph:
+    """A classifier with this pooling in place of the average. UnsupportedModel where its map is too small."""
+    from services.trainer.heads.classifier import peaks
+
+    if pooling != "peaks":
+        return graph
+    at = next(i for i, layer in enumerate(graph.layers) if isinstance(layer, GlobalAveragePool))
+    _, height, width = graph.shapes()[at - 1]
+    return replace(graph, layers=(*graph.layers[:at], *peaks(height, width), *graph.layers[at:]))
 
 
 @lru_cache(maxsize=_KEPT_NETWORKS)

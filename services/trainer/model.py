@@ -15,7 +15,7 @@ from services.common.errors import InvalidInput
 from services.trainer.backbones import BACKBONES
 from services.trainer.backbones.efficientnet_lite import EfficientNetLite, read_state
 from services.trainer.backbones.mobilenet_v1 import MobileNetV1
-from services.trainer.config import Backbone
+from services.trainer.config import Backbone, Pooling
 from services.trainer.graph import Graph, InputSpec
 from services.trainer.heads.classifier import ClassifierHead
 from services.trainer.slimming import for_input, narrowed
@@ -30,10 +30,10 @@ INPUT_STD = 1.0
 class Classifier(nn.Module):
     """Normalised images (n, 3, h, w) to logits (n, classes)."""
 
-    def __init__(self, backbone: Backbone, classes: int, dropout: float = 0.2) -> None:
+    def __init__(self, backbone: Backbone, classes: int, dropout: float = 0.2, pooling: Pooling = "average") -> None:
         super().__init__()
         self.backbone = BACKBONES[backbone]()
-        self.head = ClassifierHead(self.backbone.channels, classes, dropout)
+        self.head = ClassifierHead(self.backbone.channels, classes, dropout, pooling)
 
     def forward(self, x: Tensor) -> Tensor:
         logits: Tensor = self.head(self.backbone(x))
@@ -72,8 +72,11 @@ def to_graph(
 
     `input_size`: the width of the input, pixels; `input_height` 0: square.
     """
-    layers = (*model.backbone.graph_layers(), *model.head.graph_layers())
-    return Graph(name, input_spec(input_height or input_size, input_size), layers, labels)
+    height = input_height or input_size
+    backbone, head = model.backbone, model.head
+    pools = head.pools(height // backbone.stride, input_size // backbone.stride)
+    layers = (*backbone.graph_layers(), *pools, *head.graph_layers())
+    return Graph(name, input_spec(height, input_size), layers, labels)
 
 
 def input_spec(height: int, width: int) -> InputSpec:

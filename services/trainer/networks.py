@@ -36,7 +36,9 @@ class _Head:
 
 
 _HEADS = {
-    "classifier": _Head(lambda config, classes, anchors: Classifier(config.backbone, classes, config.dropout)),
+    "classifier": _Head(
+        lambda config, classes, anchors: Classifier(config.backbone, classes, config.dropout, config.pooling)
+    ),
     "yolo2": _Head(lambda config, classes, anchors: Detector(config.backbone, classes, tuple(anchors))),
     "anchor_free": _Head(lambda config, classes, anchors: AnchorFreeDetector(config.backbone, classes)),
 }

@@ -40,8 +40,8 @@ MODEL = "model:"  # and the id of a registered model
 # fields of the contract that are TrainingConfig's under the same name; "" and an absent value are its default
 _SETTINGS = (
     "optimizer", "schedule", "final_learning_rate", "warmup_epochs", "weight_decay", "label_smoothing", "dropout",
-    "ema", "patience", "keep", "freeze", "balance_classes", "distil", "head", "negatives", "qat_epochs", "workers",
-    "skip_unreadable",
+    "ema", "patience", "keep", "freeze", "balance_classes", "distil", "head", "pooling", "negatives", "qat_epochs",
+    "workers", "skip_unreadable",
     *(name for name in Changes.model_fields if name != "sampling"),  # that stands in config.json alone
 )  # fmt: skip
 IMAGENET = "imagenet"
@@ -190,7 +190,7 @@ def check_weights(weights: str, settings: TrainerSettings) -> None:
 
 
 def _check_task(parameters: trainer_pb2.TrainingParameters, task: Task) -> None:
-    """InvalidInput for a head of another task than the data set version's, or a detector with a teacher."""
+    """InvalidInput for a head of another task than the data set version's; a detector has no teacher and no pooling."""
     if HEADS[parameters.head] != task:
         fitting = " or ".join(f'"{head}"' for head, its in HEADS.items() if its == task)
         raise InvalidInput(
@@ -198,11 +198,19 @@ def _check_task(parameters: trainer_pb2.TrainingParameters, task: Task) -> None:
             f"The data set version is for {task}, and the head {parameters.head} is for {HEADS[parameters.head]}.",
             fix=f"Choose the head {fitting}, or leave it out; or choose another data set version.",
         )
-    if parameters.distil and task == "detection":
+    if task == "classification":
+        return
+    if parameters.distil:
         raise InvalidInput(
             "DISTIL_DETECTOR",
             "A detector has no teacher: distillation is for classifiers.",
             fix="Leave distil out.",
+        )
+    if parameters.pooling != TrainingConfig().pooling:
+        raise InvalidInput(
+            "POOLING_DETECTOR",
+            "A detector answers for each place of its map and pools nothing: pooling is for classifiers.",
+            fix="Leave pooling out.",
         )
 
 

@@ -29,10 +29,12 @@ def test_a_version_is_made_and_trained(tab: Tab, site: Site) -> None:
     tab.at("train-advanced").click()
     tab.at("train-dropout").fill("0.4")
     tab.at("train-balance_classes").click()
+    tab.choose("train-pooling", "peaks")
     job = site.world.trainer.jobs[start(site, tab)]
     assert (job.parameters.epochs, job.version_id) == (6, site.world.collector.versions[0].id)
     assert job.parameters.max_accuracy_drop == 0.035
     assert (job.parameters.dropout, job.parameters.balance_classes, job.parameters.ema) == (0.4, True, 0.99)
+    assert job.parameters.pooling == "peaks"
 
 
 def test_a_training_goes_on_from_a_model_with_its_parameters(tab: Tab, site: Site) -> None:

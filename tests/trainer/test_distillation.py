@@ -47,6 +47,14 @@ def test_three_trainings_in_a_row_and_the_better_is_kept(job_folder: JobFolder) 
     assert ("network is kept" if taught else "no better than the plain") in messages(events)
 
 
+def test_a_teacher_averages_whatever_its_pupil_does(job_folder: JobFolder) -> None:
+    pooling = {"backbone": "mobilenet_v1_1.0_cut8", "input_size": 128, "pooling": "peaks"}
+    folder = job_folder(train=8, validation=4, epochs=1, distil="tiny_cnn", **pooling)
+    loop.train(folder, lambda event: None)
+    made = [loop.load_checkpoint(folder / phase / "best.pt").config.pooling for phase in ("plain", "teacher")]
+    assert made == ["peaks", "average"]
+
+
 def test_a_stop_keeps_the_plain_network(job_folder: JobFolder) -> None:
     folder = job_folder(train=16, validation=4, epochs=3, distil=TEACHER)
     events: Events = []

@@ -11,6 +11,7 @@ from services.trainer.convert import TARGETS, convert, simulator
 from services.trainer.convert.contract import ConvertOptions
 from services.trainer.convert.kmodel_v5.environment import is_installed
 from services.trainer.estimate import check_fits, estimate, untrained
+from services.trainer.model import Classifier, to_graph
 
 LABELS = ("cat", "dog", "bird")
 FAST = ConvertOptions(bias_correction=False, allow_oversize=True)
@@ -64,6 +65,30 @@ def test_what_only_lacks_memory_can_be_allowed() -> None:
     with pytest.raises(UnsupportedModel, match="Or allow the size"):
         check_fits(large, V3, allow_oversize=False)
     check_fits(large, V3, allow_oversize=True)
+
+
+def test_peaks_are_estimated_as_they_are_converted() -> None:
+    found = estimate("mobilenet_v1_1.0_cut8", 256, 256, LABELS, V3, pooling="peaks")
+    graph = to_graph(Classifier("mobilenet_v1_1.0_cut8", 3, pooling="peaks").eval(), LABELS, 256)
+    images = np.random.default_rng(0).integers(0, 256, (4, 3, 256, 256), dtype=np.uint8)
+    report = convert(graph, V3, images, FAST).report
+    assert found.fits and found.file_size == pytest.approx(report.file_size, rel=0.02)
+    assert found.file_size == estimate("mobilenet_v1_1.0_cut8", 256, 256, LABELS, V3).file_size
+    assert found.ram == max(memory.bytes for memory in report.board_memory)
+
+
+@pytest.mark.parametrize(
+    ("backbone", "size", "target", "says"),
+    [
+        ("mobilenet_v1_0.25", 224, V3, "7x7 positions"),
+        ("tiny_cnn", 256, "mcu-tinymaix-int8", "max pooling, which TinyMaix does not have"),
+    ],
+)
+def test_peaks_that_cannot_be_are_refused_before_a_training(
+    backbone: Backbone, size: int, target: str, says: str
+) -> None:
+    assert estimate(backbone, size, size, LABELS, target).fits
+    assert says in estimate(backbone, size, size, LABELS, target, pooling="peaks").refusal
 
 
 def test_an_unknown_target_is_refused() -> None:

@@ -9,15 +9,15 @@ import torch
 
 from services.common.errors import InvalidInput
 from services.trainer.backbones import BACKBONES
-from services.trainer.config import Backbone
+from services.trainer.config import Backbone, Pooling
 from services.trainer.model import Classifier, load_imagenet, normalised, to_graph
 
 
-@pytest.mark.parametrize("backbone", get_args(Backbone))
-def test_the_graph_computes_what_the_network_computes(backbone: Backbone) -> None:
+def lively(backbone: Backbone, pooling: Pooling = "average") -> Classifier:
+    """With batch normalisation far from its neutral start."""
     torch.manual_seed(3)
-    model = Classifier(backbone, 3)
-    with torch.no_grad():  # batch normalisation far from its neutral start
+    model = Classifier(backbone, 3, pooling=pooling)
+    with torch.no_grad():
         for module in model.modules():
             if isinstance(module, torch.nn.BatchNorm2d):
                 module.running_mean.uniform_(-0.3, 0.3)
@@ -25,7 +25,12 @@ def test_the_graph_computes_what_the_network_computes(backbone: Backbone) -> Non
                 module.weight.uniform_(0.5, 1.5)
                 module.bias.uniform_(-0.2, 0.6)
         torch.nn.init.normal_(model.head.linear.weight)
-    model.eval()
+    return model.eval()
+
+
+@pytest.mark.parametrize("backbone", get_args(Backbone))
+def test_the_graph_computes_what_the_network_computes(backbone: Backbone) -> None:
+    model = lively(backbone)
     pixels = torch.randint(0, 256, (2, 3, 96, 96), dtype=torch.uint8)
     with torch.no_grad():
         expected = model(normalised(pixels)).numpy()
@@ -34,6 +39,20 @@ def test_the_graph_computes_what_the_network_computes(backbone: Backbone) -> Non
     assert graph.labels == ("a", "b", "c") and got.shape == (2, 3)
     assert np.abs(expected).max() > 0.1
     assert np.allclose(got, expected, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "last"), [(256, 256, (512, 4, 4)), (192, 192, (512, 6, 6)), (320, 224, (512, 7, 10))]
+)
+def test_the_graph_pools_by_peaks_as_the_network_does(width: int, height: int, last: tuple[int, ...]) -> None:
+    model = lively("mobilenet_v1_1.0_cut8", "peaks")
+    pixels = torch.randint(0, 256, (2, 3, height, width), dtype=torch.uint8)
+    with torch.no_grad():
+        expected = model(normalised(pixels)).numpy()
+    graph = to_graph(model, ("a", "b", "c"), width, height)
+    assert graph.shapes()[-3] == last
+    assert np.abs(expected).max() > 0.1
+    assert np.allclose(graph.run_float(pixels.numpy()), expected, atol=1e-4)
 
 
 def test_every_name_of_the_configuration_has_its_network() -> None:

@@ -124,6 +124,17 @@ def test_every_setting_is_resolved_and_zero_is_a_value(settings: TrainerSettings
     assert config(job, "", 1) == TrainingConfig.model_validate(wanted)
 
 
+def test_the_pooling_is_average_unless_peaks_are_asked_for(settings: TrainerSettings) -> None:
+    assert resolved(trainer_pb2.TrainingParameters(), settings).pooling == "average"
+    job = resolved(trainer_pb2.TrainingParameters(pooling="peaks"), settings)
+    assert config(job, "", 1).pooling == "peaks"
+    with pytest.raises(InvalidInput, match="pooling: Input should be 'average' or 'peaks'"):
+        resolved(trainer_pb2.TrainingParameters(pooling="loudest"), settings)
+    with pytest.raises(InvalidInput, match="pooling is for classifiers") as refused:
+        resolved(trainer_pb2.TrainingParameters(pooling="peaks"), settings, task="detection")
+    assert refused.value.reason == "POOLING_DETECTOR"
+
+
 SETTINGS = [field.name for field in trainer_pb2.TrainingParameters.DESCRIPTOR.fields if field.has_presence]
 
 

@@ -46,6 +46,13 @@ TRAINING: dict[str, tuple[str, str]] = {
         "Share of the features that a step does not see; default 0.2.",
         "每一步看不到的特征比例；默认 0.2。",
     ),
+    "training.pooling": ("Pooling of the last map", "末层池化"),
+    "training.pooling_help": (
+        "Of classifiers: peaks for what fills a small part of the picture, a crack or a spot; default: average.",
+        "仅用于分类：目标只占画面一小部分（裂纹、斑点）时选峰值；默认取平均。",
+    ),
+    "training.pooling_average": ("average", "平均"),
+    "training.pooling_peaks": ("peaks", "峰值"),
     "training.ema": ("Average of the weights", "权重滑动平均"),
     "training.ema_help": (
         "Share of the running average kept in each step; steadier than single steps; 0 is none, default 0.99.",

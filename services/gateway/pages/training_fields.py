@@ -50,6 +50,7 @@ LEARNING: tuple[Number | Choice | Switch, ...] = (
     Number("weight_decay", 0.05, 1),
     Number("label_smoothing", 0.1, 0.99),
     Number("dropout", 0.2, 0.99),
+    Choice("pooling", "average", ("average", "peaks"), spoken=True),
     Number("ema", 0.99, 0.9999),
     Number("patience", 0, 1000, whole=True),
     Choice("keep", "best", ("best", "last"), spoken=True),

@@ -57,6 +57,9 @@ class TrainingParameters(Public):
     ema: Share = Field(default=None, description="decay of the running average of the weights; 0 = none; null = 0.99")
     patience: int = Field(default=0, ge=0, le=1000, description="epochs without a better one that end it; 0 = never")
     keep: Literal["", "best", "last"] = Field(default="", description='the epoch that is kept; "" = "best"')
+    pooling: Literal["", "average", "peaks"] = Field(
+        default="", description='of classifiers: what is made of the last map; "" = "average"'
+    )
     freeze: float = Field(default=0.0, ge=0, le=1, description="share of the backbone's layers that are not trained")
     balance_classes: bool = Field(default=False, description="rare labels count as much as frequent ones")
     distil: str = Field(default="", max_length=64, description='backbone of a teacher; "" = none')

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from services.common.errors import UnsupportedModel
-from services.trainer.config import Backbone
+from services.trainer.config import Backbone, Pooling
 from services.trainer.convert import ConversionReport, ConvertOptions, convert, simulator
 from services.trainer.convert.common import snr_db
 from services.trainer.graph import Graph
@@ -19,21 +19,23 @@ QUICK = ConvertOptions(bias_correction=False)
 
 
 @cache
-def settled(backbone: Backbone) -> Graph:
+def settled(backbone: Backbone, size: int = 128, pooling: Pooling = "average") -> Graph:
     """A classifier with random weights whose batch normalisation knows the pictures."""
     torch.manual_seed(0)
-    model = Classifier(backbone, len(SHAPES)).train()
+    model = Classifier(backbone, len(SHAPES), pooling=pooling).train()
     torch.nn.init.normal_(model.head.linear.weight, std=0.3)
     with torch.no_grad():
         for seed in range(6):
-            model(normalised(torch.from_numpy(pictures(12, 128, seed)[0])))
-    return to_graph(model.eval(), SHAPES, 128)
+            model(normalised(torch.from_numpy(pictures(12, size, seed)[0])))
+    return to_graph(model.eval(), SHAPES, size)
 
 
-def converted(backbone: Backbone, target: str) -> tuple[float, ConversionReport]:
+def converted(
+    backbone: Backbone, target: str, size: int = 128, pooling: Pooling = "average"
+) -> tuple[float, ConversionReport]:
     """Signal-to-noise ratio in decibels on pictures the calibration has not seen, and the report."""
-    graph, unseen = settled(backbone), pictures(8, 128, seed=99)[0]
-    model = convert(graph, target, pictures(12, 128, seed=50)[0], QUICK)
+    graph, unseen = settled(backbone, size, pooling), pictures(8, size, seed=99)[0]
+    model = convert(graph, target, pictures(12, size, seed=50)[0], QUICK)
     return snr_db(graph.run_float(unseen), simulator(target, model.data).run(unseen)), model.report
 
 
@@ -60,6 +62,21 @@ def test_linux_and_browsers_run_efficientnet_lite(target: str, snr: float) -> No
 def test_the_k210_refuses_efficientnet_lite_by_its_layer() -> None:
     with pytest.raises(UnsupportedModel, match=r"block3_depthwise: a 5x5 kernel"):
         converted("efficientnet_lite0", "k210-kmodel-v3")
+
+
+@pytest.mark.parametrize(
+    ("backbone", "target", "snr"),
+    [
+        ("mobilenet_v1_1.0_cut8", "k210-kmodel-v3", 15),
+        ("resnet18_0.25", "v831-awnn-int8", 15),
+        ("mobilenet_v1_0.25", "web-onnx", 80),
+        ("mobilenet_v1_0.25", "linux-ncnn-int8", 15),
+    ],
+)
+def test_chips_pool_by_peaks(backbone: Backbone, target: str, snr: float) -> None:
+    reached, report = converted(backbone, target, 256, "peaks")
+    assert reached > snr
+    assert "peaks0" not in dict(report.off_accelerator)
 
 
 def test_tinymaix_runs_the_tiny_cnn_in_under_100_kb() -> None:

@@ -26,7 +26,15 @@ from services.trainer.convert.kmodel_v3.quantise import Doubles, input_offsets, 
 from services.trainer.convert.kmodel_v3.registers import Quantisation
 from services.trainer.convert.kmodel_v3.rounding import MAX_INPUTS, second_moments
 from services.trainer.convert.kmodel_v3.scales import MapStatistics, Scale, choose_scale, image_scale
-from services.trainer.convert.kmodel_v3.stages import IMAGE_MAP, POOL_LEFT_TOP, POOL_MAX, Lowered, Stage, readers
+from services.trainer.convert.kmodel_v3.stages import (
+    IMAGE_MAP,
+    POOL_LEFT_TOP,
+    POOL_MAX,
+    POOL_MAX_4,
+    Lowered,
+    Stage,
+    readers,
+)
 from services.trainer.convert.kmodel_v3.variations import variations
 from services.trainer.graph import GlobalAveragePool, InputSpec
 
@@ -253,4 +261,5 @@ def _activate(stage: Stage, sums: torch.Tensor) -> torch.Tensor:
         y = F.relu6(sums)
     elif kind == "leaky":
         y = F.leaky_relu(sums, stage.activation.slope)
-    return F.max_pool2d(y, 2) if stage.pool == POOL_MAX else y
+    size = {POOL_MAX: 2, POOL_MAX_4: 4}.get(stage.pool)
+    return F.max_pool2d(y, size) if size else y

@@ -4,6 +4,7 @@ conv stride 2                      -> conv stride 1 + left-top pooling 2x2      
 depthwise stride 2, 1x1 stride 1   -> depthwise stride 1, 1x1 + left-top pooling: the KPU cannot pool
                                       behind a depthwise convolution                                (exact)
 MaxPool 2x2                        -> maximum pooling of the convolution before it                  (exact)
+two MaxPool 2x2                    -> maximum pooling 4x4 of the convolution before them            (exact)
 pooling with no place to go        -> a 1x1 identity convolution that pools
 Add                                -> a 1x1 convolution over both maps side by side, weights [I | I] (exact)
 GlobalAveragePool, FullyConnected  -> 1x1 convolution on the KPU, then the average
@@ -29,6 +30,7 @@ from services.trainer.convert.kmodel_v3.stages import (
     IMAGE_MAP,
     POOL_LEFT_TOP,
     POOL_MAX,
+    POOL_MAX_4,
     POOL_NONE,
     Lowered,
     Stage,
@@ -177,8 +179,9 @@ def _lower_max_pool(state: _Lowering, pool: MaxPool, source: int, before: Shape)
     at = state.read(source)
     if at != IMAGE_MAP and state.readers[source] == 1:
         stage = state.stages[at]
-        if stage.pool == POOL_NONE and not stage.depthwise:
-            state.stages[at] = replace(stage, pool=POOL_MAX)
+        larger = {POOL_NONE: POOL_MAX, POOL_MAX: POOL_MAX_4}.get(stage.pool)
+        if larger and not stage.depthwise:
+            state.stages[at] = replace(stage, pool=larger)
             return at
     return state.add(identity(pool.name, before[0], at, POOL_MAX))
 

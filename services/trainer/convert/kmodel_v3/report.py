@@ -93,7 +93,7 @@ def _layers(lowered: Lowered, stages: list[QuantisedStage]) -> tuple[LayerReport
     for done in stages:
         shape = done.conv.shape
         kind = "depthwise" if shape.depthwise else "conv"
-        pooled = {0: "", 1: " + max pool", 5: " stride 2"}[shape.pool]
+        pooled = {0: "", 1: " + max pool", 3: " + max pool 4x4", 5: " stride 2"}[shape.pool]
         act = "" if done.stage.activation.kind == "none" else f" {done.stage.activation.kind}"
         output = (shape.out_channels, shape.out_height, shape.out_width)
         name = f"{kind} {shape.kernel}x{shape.kernel}{pooled}{act}"

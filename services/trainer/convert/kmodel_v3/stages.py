@@ -10,9 +10,11 @@ import numpy.typing as npt
 from services.trainer.convert.kmodel_v3.registers import ConvShape
 from services.trainer.graph import Activation, FullyConnected, GlobalAveragePool
 
-__all__ = ["IMAGE_MAP", "POOL_LEFT_TOP", "POOL_MAX", "POOL_NONE", "Lowered", "Stage", "identity", "readers"]
+__all__ = [
+    "IMAGE_MAP", "POOL_LEFT_TOP", "POOL_MAX", "POOL_MAX_4", "POOL_NONE", "Lowered", "Stage", "identity", "readers",
+]  # fmt: skip
 
-POOL_NONE, POOL_MAX, POOL_LEFT_TOP = 0, 1, 5  # pool_type register
+POOL_NONE, POOL_MAX, POOL_MAX_4, POOL_LEFT_TOP = 0, 1, 3, 5  # pool_type register
 IMAGE_MAP = -1  # the image among the maps; map i is what stage i writes
 Array = npt.NDArray[np.float32]
 

@@ -188,7 +188,8 @@ def _max_pool(steps: list[Step], layer: MaxPool, *_: Any) -> None:
     raise unsupported(
         layer.name,
         "max pooling, which TinyMaix does not have",
-        f"Leave it out and give the convolution before it stride {layer.stride}; train again.",
+        f"Leave it out (of a head: pooling average), or give the convolution before it stride {layer.stride}; train "
+        "again.",
     )
 
 

@@ -29,6 +29,12 @@ def run_stages(lowered: Lowered, network: Graph, images: np.ndarray) -> np.ndarr
     """The stages in float32 with the pooling spelled out, then the CPU tail."""
     x = (torch.from_numpy(images).float() / 255 - network.input.mean[0]) / network.input.std[0]
     maps = {IMAGE_MAP: x}
+    pools = {
+        0: lambda t: t,
+        1: lambda t: F.max_pool2d(t, 2),
+        3: lambda t: F.max_pool2d(t, 4),
+        5: lambda t: t[:, :, ::2, ::2],
+    }
     for i, stage in enumerate(lowered.stages):
         kernel = stage.weight.shape[2]
         groups = stage.weight.shape[0] if stage.depthwise else 1
@@ -39,14 +45,23 @@ def run_stages(lowered: Lowered, network: Graph, images: np.ndarray) -> np.ndarr
         x = {"none": lambda t: t, "relu": F.relu, "relu6": F.relu6}.get(
             act.kind, lambda t, slope=act.slope: F.leaky_relu(t, slope)
         )(x)
-        maps[i] = x = {0: lambda t: t, 1: lambda t: F.max_pool2d(t, 2), 5: lambda t: t[:, :, ::2, ::2]}[stage.pool](x)
+        maps[i] = x = pools[stage.pool](x)
     for layer in lowered.tail:
         assert isinstance(layer, GlobalAveragePool)
         x = x.mean((2, 3))
     return x.flatten(1).numpy()
 
 
-@pytest.mark.parametrize("network", [small(), small(Activation.leaky(0.2)), pooled()], ids=["relu6", "leaky", "pooled"])
+def peaked(pools: int) -> Graph:
+    layers = (conv("stem", (3, 8), stride=2), conv("wide", (8, 16)), *(MaxPool(f"peaks{i}") for i in range(pools)))
+    return graph(*layers, *classifier(3, 16), size=(64, 64))
+
+
+@pytest.mark.parametrize(
+    "network",
+    [small(), small(Activation.leaky(0.2)), pooled(), peaked(2), peaked(3)],
+    ids=["relu6", "leaky", "pooled", "peaks", "three in a row"],
+)
 def test_lowering_changes_nothing_in_real_numbers(network: Graph) -> None:
     h, w = network.input.height, network.input.width
     images = pictures(3, max(h, w))[0][:, :, :h, :w].copy()
@@ -60,6 +75,13 @@ def test_lowering_changes_nothing_in_real_numbers(network: Graph) -> None:
 def test_the_stride_of_a_depthwise_layer_moves_to_the_1x1_behind_it() -> None:
     pools = {stage.name: stage.pool for stage in lower(small()).stages}
     assert pools == {"stem": 5, "dw1": 0, "pw1": 0, "dw2": 0, "pw2": 5, "classes": 0}
+
+
+def test_two_poolings_are_one_of_4x4_and_a_third_has_a_stage_of_its_own() -> None:
+    for pools, wanted in ((1, [1]), (2, [3]), (3, [3, 1])):
+        lowered = lower(peaked(pools))
+        assert [stage.pool for stage in lowered.stages[1:-1]] == wanted
+        assert lowered.shapes[-1].height == lowered.shapes[-1].width == 32 >> pools
 
 
 def test_no_depthwise_stage_pools() -> None:
