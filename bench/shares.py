@@ -1,8 +1,8 @@
 """What it brings that threads share the batch and not each operation: steps of a training both ways, in the same run.
 
-`bench/shares.py`, or `make bench ARGS=shares`. Batches of 16 random pictures at 224x224 on the CPU with two threads:
-forward, backward and the optimiser's step by `services/trainer/shares.py`, and by torch's own threads; medians of steps
-that take turns, trained images a second. The last line is one JSON object.
+`bench/shares.py`, or `make bench ARGS=shares`. Batches of random pictures on the CPU with two threads: forward,
+backward and the optimiser's step by `services/trainer/shares.py`, and by torch's own threads; medians of steps that
+take turns, trained images a second. The last line is one JSON object.
 """
 
 from __future__ import annotations
@@ -34,21 +34,25 @@ from services.trainer.schedule import make_optimizer
 from services.trainer.shares import in_shares
 
 BACKBONES = ("mobilenet_v1_0.25", "mobilenet_v1_0.5", "mobilenet_v1_1.0", "resnet18_0.5")
-BATCH, SIZE, THREADS = 16, 224, 2
+THREADS = 2
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--steps", type=int, default=25, help="of each way")
-    steps = parser.parse_args().steps
+    parser.add_argument("--batch", type=int, default=16, help="pictures")
+    parser.add_argument("--size", type=int, default=224, help="side of a picture, pixels")
+    parser.add_argument("--backbones", nargs="+", default=BACKBONES)
+    arguments = parser.parse_args()
+    batch = arguments.batch
     torch.set_num_threads(THREADS)
-    title = f"Trained images/s, batches of {BATCH} at {SIZE}, {THREADS} threads"
+    title = f"Trained images/s, batches of {batch} at {arguments.size}, {THREADS} threads"
     table = Table("", "torch's threads", "shares", "times", title=title)
     figures = {}
-    for backbone in BACKBONES:
-        ways = [_step(backbone, shares) for shares in (False, True)]
-        seconds = [[_timed(way) for way in ways] for _ in range(1 + steps)][1:]
-        whole, shared = (BATCH / statistics.median(column) for column in zip(*seconds, strict=True))
+    for backbone in arguments.backbones:
+        ways = [_step(backbone, shares, batch, arguments.size) for shares in (False, True)]
+        seconds = [[_timed(way) for way in ways] for _ in range(1 + arguments.steps)][1:]
+        whole, shared = (batch / statistics.median(column) for column in zip(*seconds, strict=True))
         table.add_row(backbone, f"{whole:.0f}", f"{shared:.0f}", f"{shared / whole:.2f}")
         figures[backbone] = {"whole": whole, "shares": shared, "times": shared / whole}
     Console().print(table)
@@ -56,12 +60,12 @@ def main() -> int:
     return 0
 
 
-def _step(backbone: str, shares: bool) -> Callable[[], None]:
+def _step(backbone: str, shares: bool, batch: int, size: int) -> Callable[[], None]:
     torch.manual_seed(0)
     config = TrainingConfig.model_validate({"backbone": backbone})
     model = build(config, 2).to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
     network, optimizer = in_shares(model) if shares else model, make_optimizer(model, config)
-    x = torch.randn(BATCH, 3, SIZE, SIZE).contiguous(memory_format=torch.channels_last)
+    x = torch.randn(batch, 3, size, size).contiguous(memory_format=torch.channels_last)
 
     def step() -> None:
         with autocast(torch.device("cpu")):

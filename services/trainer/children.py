@@ -24,9 +24,10 @@ ENVIRONMENT = {
     # long, a conversion 10 times
     "OMP_WAIT_POLICY": "PASSIVE",
     # activations of some MB come and go in every step: kept by malloc, in huge pages, instead of asked of the kernel
-    # and filled with zeros each time, a step takes an eighth less
+    # and filled with zeros each time, a step takes an eighth less; in one arena, as those of further threads keep
+    # nothing above 64 MB
     "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1:glibc.malloc.mmap_threshold=1073741824"
-    ":glibc.malloc.trim_threshold=4294967296",
+    ":glibc.malloc.trim_threshold=4294967296:glibc.malloc.arena_max=1",
 }
 
 
