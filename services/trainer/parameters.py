@@ -206,7 +206,7 @@ def _check_task(parameters: trainer_pb2.TrainingParameters, task: Task) -> None:
             "A detector has no teacher: distillation is for classifiers.",
             fix="Leave distil out.",
         )
-    if parameters.pooling != TrainingConfig().pooling:
+    if parameters.pooling == "peaks":
         raise InvalidInput(
             "POOLING_DETECTOR",
             "A detector answers for each place of its map and pools nothing: pooling is for classifiers.",

@@ -23,7 +23,7 @@ from services.trainer.convert.kmodel_v3.copies import offsets
 from services.trainer.convert.kmodel_v3.kpu import Accumulator, KpuUnit
 from services.trainer.convert.kmodel_v3.layers import KpuConv
 from services.trainer.convert.kmodel_v3.quantise import Doubles, input_offsets, normalise, quantise_weights
-from services.trainer.convert.kmodel_v3.registers import Quantisation
+from services.trainer.convert.kmodel_v3.registers import POOL_FACTOR, Quantisation
 from services.trainer.convert.kmodel_v3.rounding import MAX_INPUTS, second_moments
 from services.trainer.convert.kmodel_v3.scales import MapStatistics, Scale, choose_scale, image_scale
 from services.trainer.convert.kmodel_v3.stages import (
@@ -261,5 +261,4 @@ def _activate(stage: Stage, sums: torch.Tensor) -> torch.Tensor:
         y = F.relu6(sums)
     elif kind == "leaky":
         y = F.leaky_relu(sums, stage.activation.slope)
-    size = {POOL_MAX: 2, POOL_MAX_4: 4}.get(stage.pool)
-    return F.max_pool2d(y, size) if size else y
+    return F.max_pool2d(y, POOL_FACTOR[stage.pool]) if stage.pool in (POOL_MAX, POOL_MAX_4) else y
