@@ -28,7 +28,9 @@ def proposals(request: pb.ProposeNetworksRequest) -> pb.ProposeNetworksResponse:
 
 
 def network_estimate(request: pb.EstimateNetworkRequest) -> pb.EstimateNetworkResponse:
-    """InvalidInput for an unknown target, task or backbone, a head of another task, or a side out of range."""
+    """InvalidInput for an unknown target, task, backbone or pooling, a head or pooling of another task, or a side
+    out of range.
+    """
     default = TrainingConfig()
     backbone, width = request.backbone or default.backbone, request.input_width or default.input_size
     height = request.input_height or width
@@ -40,7 +42,8 @@ def network_estimate(request: pb.EstimateNetworkRequest) -> pb.EstimateNetworkRe
         raise _wrong("input_width", words, f"Take sides of {SMALLEST} to {LARGEST} pixels, multiples of {STEP}.")
     labels, target = _labels(request.labels), request.target or DEFAULT_TARGET
     head = _head(request.head, request.task)
-    found = estimate(cast(Backbone, backbone), width, height, labels, target, head)
+    pooling = _pooling(request.pooling or default.pooling, head)
+    found = estimate(cast(Backbone, backbone), width, height, labels, target, head, pooling)
     return pb.EstimateNetworkResponse(estimate=_estimate(found, backbone, width, height, target, head))
 
 
@@ -79,6 +82,15 @@ def _head(head: str, task: str) -> str:
         fitting = ", ".join(one for one, its in HEADS.items() if task in ("", its))
         raise _wrong("head", f"There is no head {head!r}{task and ' for '}{task}.", f"Choose one of: {fitting}.")
     return head
+
+
+def _pooling(pooling: str, head: str) -> Pooling:
+    if pooling not in get_args(Pooling):
+        known = ", ".join(get_args(Pooling))
+        raise _wrong("pooling", f"There is no pooling {pooling!r}.", f"Choose one of: {known}.")
+    if pooling == "peaks" and HEADS[head] != "classification":
+        raise _wrong("pooling", "A detector pools nothing: pooling is for classifiers.", "Leave pooling out.")
+    return cast(Pooling, pooling)
 
 
 def _labels(labels: object) -> tuple[str, ...]:

@@ -11,13 +11,13 @@ Checkpoints, converted files and golden inputs lie in the object store; the tabl
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 
 from sqlalchemy import JSON, BigInteger, Boolean, Float, ForeignKey, Index, Integer, String, Text, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
 from services.common.database import UtcDateTime
-from services.trainer.config import HEADS, Task, TrainingConfig
+from services.trainer.config import HEADS, Pooling, Task, TrainingConfig
 
 __all__ = ["Base", "EvaluationRun", "Job", "JobEpoch", "JobLine", "Model", "ModelFile"]
 
@@ -109,6 +109,11 @@ class Model(Base):
     @property
     def task(self) -> Task:
         return HEADS[self.head]
+
+    @property
+    def pooling(self) -> Pooling:
+        """A classifier from before there was another averages."""
+        return cast(Pooling, (self.parameters or {}).get("pooling") or TrainingConfig().pooling)
 
     @property
     def input_height(self) -> int:

@@ -58,11 +58,14 @@ def resolved(
 ) -> trainer_pb2.TrainingParameters:
     """Every zero replaced by its default. InvalidInput names each parameter that is out of range or not allowed.
 
-    `model` finds a registered model by its id, for weights "model:<id>": backbone and input size are then its own.
+    `model` finds a registered model by its id, for weights "model:<id>": backbone, input size and pooling are then its
+    own.
     `task`: of the data set version.
     """
     default = TrainingConfig.model_validate(DETECTION_DEFAULTS if task == "detection" else {})
     start = model(asked.weights.removeprefix(MODEL)) if model and asked.weights.startswith(MODEL) else None
+    if start and start.task == task:
+        default = default.model_copy(update={"pooling": start.pooling})
     parameters = trainer_pb2.TrainingParameters()
     parameters.CopyFrom(asked)
     parameters.backbone = asked.backbone or (start.backbone if start else default.backbone)

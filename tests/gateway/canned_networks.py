@@ -30,9 +30,11 @@ def canned_networks(request: t.ProposeNetworksRequest) -> t.ProposeNetworksRespo
 
 
 def canned_estimate(request: t.EstimateNetworkRequest) -> t.EstimateNetworkResponse:
-    """Below 128 pixels it refuses, as a K210 does; without anchors it has more work."""
+    """Below 128 pixels it refuses, as a K210 does, and peaks below 256; without anchors it has more work."""
     width, height = request.input_width or 128, request.input_height or request.input_width or 128
     refusal = "layer conv24: a map of 3x3 from 6x6; the KPU needs at least 4x4." if width < 128 else ""
+    if request.pooling == "peaks" and width < 256:
+        refusal = "4x4 positions do not halve into 4x4 or more."
     file, work = 0 if refusal else 885696, 61_000_000 if request.head == "anchor_free" else 49_000_000
     size = _estimate(request.target, request.head, request.backbone, width, height, file, work, refusal)
     return t.EstimateNetworkResponse(estimate=size)

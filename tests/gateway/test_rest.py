@@ -309,6 +309,9 @@ def test_networks_are_proposed_estimated_and_a_training_is_checked(door: Door, w
     assert first["recommended"] and last["estimate"]["oversize"] and last["why"] == last["estimate"]["refusal"]
     small = door.admin.get("/networks/estimate", params=query | {"input_width": 96}).json()
     assert "4x4" in small["refusal"] and small["input_height"] == 96
+    peaks = door.admin.get("/networks/estimate", params=query | {"pooling": "peaks"})
+    assert "halve" in peaks.json()["refusal"]
+    assert door.admin.get("/networks/estimate", params=query | {"pooling": "loudest"}).status_code == 422
     assert door.admin.get("/networks").status_code == 422
     headed = query | {"head": "yolo2"}
     assert [one["estimate"]["head"] for one in door.admin.get("/networks", params=headed).json()] == ["yolo2"] * 3

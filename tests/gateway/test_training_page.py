@@ -155,6 +155,17 @@ def test_a_click_takes_a_proposed_network_and_the_estimate_follows_the_form(tab:
     assert (asked.backbone, asked.input_size, asked.input_height) == ("mobilenet_v1_0.5", 224, 224)
 
 
+def test_the_estimate_follows_the_pooling_of_a_classifier(tab: Tab, site: Site) -> None:
+    tab.go(f"/projects/{site.project}/training")
+    tab.at("train-advanced").click()
+    tab.choose("train-pooling", "peaks")
+    expect(tab.at("network-estimate")).to_contain_text("do not halve into 4x4")
+    tab.at("train-more").click()
+    tab.choose("train-input", "256 × 256")
+    expect(tab.at("network-estimate")).not_to_contain_text("do not halve")
+    expect(tab.at("network-estimate")).to_contain_text("256 × 256")
+
+
 def test_the_check_shows_problems_and_an_error_keeps_the_training_from_starting(tab: Tab, site: Site) -> None:
     trainer = site.world.trainer
     facts = {"most": "functional", "least": "defective", "ratio": "3.2"}

@@ -167,6 +167,17 @@ def test_a_job_from_a_model_takes_its_network_and_size(settings: TrainerSettings
     assert (job.backbone, job.input_size, starting_weights(job)) == ("tiny_cnn", 160, "model:abc")
 
 
+def test_a_job_from_a_model_pools_as_it_does_unless_another_pooling_is_asked_for(settings: TrainerSettings) -> None:
+    def peaked(model_id: str) -> Model:
+        return Model(id=model_id, backbone="mobilenet_v1_0.5", input_size=256, parameters={"pooling": "peaks"})
+
+    asked = trainer_pb2.TrainingParameters(weights="model:abc")
+    assert resolved(asked, settings, peaked).pooling == "peaks"
+    asked.pooling = "average"
+    assert resolved(asked, settings, peaked).pooling == "average"
+    assert resolved(trainer_pb2.TrainingParameters(weights="model:abc"), settings, registered).pooling == "average"
+
+
 @pytest.mark.parametrize(
     ("other", "word"), [({"backbone": "resnet18_0.25"}, "is a tiny_cnn"), ({"distil": "resnet18_1.0"}, "no teacher")]
 )

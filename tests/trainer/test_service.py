@@ -193,10 +193,20 @@ def test_networks_are_proposed_and_estimated_over_grpc(world: World) -> None:
     assert world.training.EstimateNetwork(same).estimate == size
     wrongs = ({"labels": []}, *({"labels": ["a"], **one} for one in (
         {"task": "poetry"}, {"input_width": 100}, {"head": "yolo9"}, {"task": "classification", "head": "yolo2"},
+        {"pooling": "loudest"}, {"pooling": "peaks", "head": "yolo2"},
     )))  # fmt: skip
     for wrong in wrongs:
         with pytest.raises(InvalidInput):
             world.training.EstimateNetwork(pb.EstimateNetworkRequest(**wrong))
+
+
+def test_a_network_is_estimated_with_its_pooling(world: World) -> None:
+    asked = {"labels": ["ring", "bars"], "backbone": "mobilenet_v1_1.0_cut8", "pooling": "peaks"}
+    for target, width, word in (("k210-kmodel-v3", 96, "halve"), ("mcu-tinymaix-int8", 128, "pooling")):
+        request = pb.EstimateNetworkRequest(target=target, input_width=width, **asked)
+        assert word in world.training.EstimateNetwork(request).estimate.refusal
+    one = world.training.EstimateNetwork(pb.EstimateNetworkRequest(input_width=256, **asked)).estimate
+    assert one.file_bytes == 874_176 and not one.refusal
 
 
 def test_networks_are_for_the_head_that_is_asked_for(world: World) -> None:

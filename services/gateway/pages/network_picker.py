@@ -85,9 +85,16 @@ class NetworkPicker:
         self._light()
 
     async def estimate(
-        self, target: str, version: collector.DatasetVersion, head: str, backbone: str, width: int, height: int
+        self,
+        target: str,
+        version: collector.DatasetVersion,
+        head: str,
+        backbone: str,
+        width: int,
+        height: int,
+        pooling: str,
     ) -> None:
-        """Say what this combination takes, or why it cannot be converted."""
+        """Say what this combination takes, or why it cannot be converted; `pooling`: of a classifier, else ""."""
         self._chosen = (backbone, width, height)
         self._light()
         if not version.id:
@@ -99,6 +106,7 @@ class NetworkPicker:
             backbone=backbone,
             input_width=width,
             input_height=height,
+            pooling=pooling,
         )
         try:
             found = (await ask(self._page.upstream.training.EstimateNetwork(request, timeout=SECONDS))).estimate

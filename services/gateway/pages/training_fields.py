@@ -119,6 +119,10 @@ class AdvancedFields:
                     self._inputs[chance.name] = self._slider(chance, page.t("training.how_often"))
             self._inputs["least_visible"] = self._slider(CHANGES[-1])  # type: ignore[arg-type]
 
+    def field(self, name: str) -> ui.number | ui.select | ui.switch | ui.slider:
+        """Where a person sets the parameter `name`."""
+        return self._inputs[name]
+
     def on_change(self, then: Callable[[], Any]) -> None:
         """Calls `then` whenever a person changes a field about changes of the pictures."""
         for field in CHANGES:

@@ -98,7 +98,8 @@ class TrainingForm:
             preview = AugmentationPreview(self._page, self._preview_request)
         self._advanced.on_change(preview.refresh)
         self._target.on_value_change(self._fit_head)
-        for field in (self._version, self._target, self._head, self._backbone, self._input):
+        pooling = self._advanced.field("pooling")
+        for field in (self._version, self._target, self._head, self._backbone, self._input, pooling):
             field.on_value_change(self._page.action(self._weigh))
         ui.timer(0.1, self._load_targets, once=True)
         self._preflight = PreflightPanel(self._page)
@@ -138,9 +139,10 @@ class TrainingForm:
         """Proposals for the chip, and what the present choice takes there."""
         version = self._versions.get(str(self._version.value), collector.DatasetVersion())
         target, (width, height) = str(self._target.value), self._sides()
-        head = str(self._head.value)
+        head, backbone = str(self._head.value), str(self._backbone.value)
+        pooling = str(self._advanced.field("pooling").value) if head == CLASSIFIER else ""
         await self._networks.propose(target, version, head)
-        await self._networks.estimate(target, version, head, str(self._backbone.value), width, height)
+        await self._networks.estimate(target, version, head, backbone, width, height, pooling)
 
     def _sides(self) -> tuple[int, int]:
         """Width and height of the input."""

@@ -79,6 +79,9 @@ async def estimate_network(
     backbone: Name = "",
     input_width: Annotated[int, Query(ge=0, le=320, description="pixels; 0 = 128")] = 0,
     input_height: Annotated[int, Query(ge=0, le=320, description="0 = input_width")] = 0,
+    pooling: Annotated[
+        Literal["", "average", "peaks"], Query(description='of a classifier\'s last map; "" = average')
+    ] = "",
 ) -> NetworkEstimate:
     request = pb.EstimateNetworkRequest(
         target=target,
@@ -88,5 +91,6 @@ async def estimate_network(
         backbone=backbone,
         input_width=input_width,
         input_height=input_height,
+        pooling=pooling,
     )
     return NetworkEstimate.of((await ask(context.upstream.training.EstimateNetwork(request))).estimate)
