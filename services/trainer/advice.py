@@ -9,7 +9,7 @@ from services.rpc.boardloop.collector.v1 import collector_pb2
 from services.rpc.boardloop.trainer.v1 import trainer_pb2 as pb
 from services.trainer.config import HEADS, Backbone, Pooling, Task, TrainingConfig, default_head
 from services.trainer.estimate import Estimate, check_fits, estimate
-from services.trainer.parameters import DEFAULT_TARGET
+from services.trainer.parameters import DEFAULT_TARGET, check_pooling
 from services.trainer.proposals import Proposal, propose
 
 __all__ = ["check_network", "estimate_message", "estimate_of", "network_estimate", "proposals", "used_labels"]
@@ -88,8 +88,7 @@ def _pooling(pooling: str, head: str) -> Pooling:
     if pooling not in get_args(Pooling):
         known = ", ".join(get_args(Pooling))
         raise _wrong("pooling", f"There is no pooling {pooling!r}.", f"Choose one of: {known}.")
-    if pooling == "peaks" and HEADS[head] != "classification":
-        raise _wrong("pooling", "A detector pools nothing: pooling is for classifiers.", "Leave pooling out.")
+    check_pooling(pooling, head)
     return cast(Pooling, pooling)
 
 

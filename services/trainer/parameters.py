@@ -24,6 +24,7 @@ __all__ = [
     "DEFAULT_TARGET",
     "MODEL",
     "changes",
+    "check_pooling",
     "check_weights",
     "choices",
     "from_scratch_warning",
@@ -209,7 +210,12 @@ def _check_task(parameters: trainer_pb2.TrainingParameters, task: Task) -> None:
             "A detector has no teacher: distillation is for classifiers.",
             fix="Leave distil out.",
         )
-    if parameters.pooling == "peaks":
+    check_pooling(parameters.pooling, parameters.head)
+
+
+def check_pooling(pooling: str, head: str) -> None:
+    """InvalidInput for peaks of a detector."""
+    if pooling == "peaks" and HEADS[head] != "classification":
         raise InvalidInput(
             "POOLING_DETECTOR",
             "A detector answers for each place of its map and pools nothing: pooling is for classifiers.",
